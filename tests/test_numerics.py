@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elementary functions against 60-digit arithmetic, and their behaviour at the edges."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mp
+
+from jaxml import numerics
+
+VALUE_TOLERANCE = {np.float32: 1e-6, np.float64: 1e-14}
+GRADIENT_TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+
+
+class Case(NamedTuple):
+    """A function of elementwise arguments, the same in mpmath, and its declared domain."""
+
+    ours: object
+    reference: object
+    domain: tuple  # one array of 400 points per argument
+
+
+def signed(low, high):
+    """400 points: both signs, log-spaced magnitudes."""
+    half = np.geomspace(low, high, 200)
+    return np.concatenate([-half[::-1], half])
+
+
+def mp_sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+CASES = {
+    "log1mexp": Case(
+        numerics.log1mexp, lambda x: mp.log(-mpmath.expm1(-x)), (np.geomspace(1e-8, 80, 400),)
+    ),
+    "softplus_inverse": Case(
+        numerics.softplus_inverse,
+        lambda y: mp.log(mpmath.expm1(y)),
+        (np.geomspace(1e-8, 1e3, 400),),
+    ),
+    "log_sigmoid_difference": Case(
+        numerics.log_sigmoid_difference,
+        lambda a, w: mp.log(mp_sigmoid(a + w) - mp_sigmoid(a)),
+        (
+            np.random.default_rng(0).permutation(signed(1e-3, 80)),
+            np.geomspace(1e-6, 20, 400),
+        ),
+    ),
+    "soft_clip": Case(
+        lambda x: numerics.soft_clip(x, 5.0), lambda x: 5 * mp.tanh(x / 5), (signed(1e-6, 1e4),)
+    ),
+    "log_sigmoid": Case(
+        jax.nn.log_sigmoid, lambda x: -mpmath.log1p(mp.exp(-x)), (signed(1e-6, 1e3),)
+    ),
+}
+
+
+def relative_error(value, reference):
+    reference = np.array([float(r) for r in reference])
+    return np.max(np.abs(np.asarray(value, np.float64) - reference) / (1 + np.abs(reference)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients_match_60_digits(name, dtype, x64):
+    """|f − f*|/(1 + |f*|) and the same for every partial derivative, over the declared domain."""
+    case = CASES[name]
+    points = [np.asarray(d, dtype) for d in case.domain]
+    with mp.workdps(60):
+        exact = [[mp.mpf(float(v)) for v in p] for p in points]
+        reference = [case.reference(*args) for args in zip(*exact, strict=True)]
+        args = [jnp.asarray(p) for p in points]
+        value = case.ours(*args)
+        assert value.dtype == dtype
+        assert relative_error(value, reference) <= VALUE_TOLERANCE[dtype]
+        for i in range(len(points)):
+            partial = jax.grad(lambda *a: jnp.sum(case.ours(*a)), argnums=i)(*args)
+            along = lambda t, a, i=i: case.reference(*a[:i], t, *a[i + 1 :])
+            slope = [
+                mpmath.diff(lambda t, a=a: along(t, a), a[i]) for a in zip(*exact, strict=True)
+            ]
+            assert relative_error(partial, slope) <= GRADIENT_TOLERANCE[dtype]
+
+
+def test_the_naive_difference_of_sigmoids_is_lost():
+    """In float32 log(σ(a + w) − σ(a)) as printed has no correct digit where ours has six."""
+    a, w = jnp.float32(12.0), jnp.float32(1e-3)
+    naive = jnp.log(jax.nn.sigmoid(a + w) - jax.nn.sigmoid(a))
+    with mp.workdps(60):
+        exact = float(mp.log(mp_sigmoid(12 + mp.mpf(float(w))) - mp_sigmoid(mp.mpf(12))))
+    assert abs(float(numerics.log_sigmoid_difference(a, w)) - exact) < 2e-5
+    assert not abs(float(naive) - exact) < 1e-2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logsumexp_matches_60_digits_with_infinities(dtype, x64):
+    """Log Σ e^x with −inf entries and with masked entries that hold NaN."""
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(400, 6)) * np.geomspace(0.1, 200, 400)[:, None]).astype(dtype)
+    x[rng.random(x.shape) < 0.2] = -np.inf
+    keep = rng.random(x.shape) < 0.7
+    keep[:, 0], x[:, 0] = True, rng.normal(size=400)
+    hidden = np.where(keep, x, np.nan)
+    with mp.workdps(60):
+        reference = [
+            mp.log(mp.fsum(mp.exp(mp.mpf(float(v))) for v, k in zip(r, m, strict=True) if k))
+            for r, m in zip(x, keep, strict=True)
+        ]
+    value = numerics.logsumexp(jnp.asarray(hidden), axis=1, where=jnp.asarray(keep))
+    assert relative_error(value, reference) <= VALUE_TOLERANCE[dtype]
+    gradient = jax.grad(lambda v: jnp.sum(numerics.logsumexp(v, axis=1, where=jnp.asarray(keep))))(
+        jnp.asarray(hidden)
+    )
+    weights = np.where(keep, np.exp(x - np.asarray(reference, np.float64)[:, None]), 0)
+    assert np.max(np.abs(np.asarray(gradient) - weights)) <= GRADIENT_TOLERANCE[dtype]
+
+
+def test_logsumexp_of_nothing_is_minus_infinity_with_gradient_zero():
+    """All −inf, and all masked: value −inf, gradient 0, neither of them NaN."""
+    empty = jnp.full(3, -jnp.inf)
+    assert numerics.logsumexp(empty) == -jnp.inf
+    np.testing.assert_array_equal(jax.grad(numerics.logsumexp)(empty), 0.0)
+    masked = lambda v: numerics.logsumexp(v, where=jnp.zeros(3, bool))
+    assert masked(jnp.ones(3)) == -jnp.inf
+    np.testing.assert_array_equal(jax.grad(masked)(jnp.ones(3)), 0.0)
+    assert np.isnan(jax.grad(lambda v: jnp.log(jnp.sum(jnp.exp(v))))(empty)).all()
+
+
+def test_logsumexp_axes_and_bad_values():
+    """Axes behave as NumPy's do; NaN and +inf are never hidden."""
+    x = jnp.arange(24.0).reshape(2, 3, 4) / 7
+    expected = np.log(np.exp(np.asarray(x, np.float64)).sum(axis=(0, 2)))
+    np.testing.assert_allclose(numerics.logsumexp(x, axis=(0, 2)), expected, rtol=1e-6)
+    assert numerics.logsumexp(x, axis=-1, keepdims=True).shape == (2, 3, 1)
+    assert np.isnan(numerics.logsumexp(jnp.array([0.0, jnp.nan])))
+    assert numerics.logsumexp(jnp.array([0.0, jnp.inf])) == jnp.inf
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_norm_has_no_overflow_and_a_unit_gradient(scale):
+    """‖s·(3, 4)‖ = 5s and its gradient is (0.6, 0.8) at every scale."""
+    x = jnp.array([3.0, 4.0]) * scale
+    np.testing.assert_allclose(numerics.norm(x), 5 * scale, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(numerics.norm)(x), [0.6, 0.8], rtol=1e-6)
+
+
+def test_norm_at_zero_and_at_bad_values():
+    """Gradient 0 at 0 where √Σx² gives NaN; NaN and inf stay what they are."""
+    zero = jnp.zeros(3)
+    np.testing.assert_array_equal(jax.grad(numerics.norm)(zero), 0.0)
+    assert np.isnan(jax.grad(lambda v: jnp.sqrt(jnp.sum(v**2)))(zero)).all()
+    assert np.isnan(numerics.norm(jnp.array([1.0, jnp.nan])))
+    assert numerics.norm(jnp.array([1.0, jnp.inf])) == jnp.inf
+    rows = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(numerics.norm(rows, axis=1), [5.0, 0.0])
+    assert numerics.norm(rows, axis=1, keepdims=True).shape == (2, 1)
+
+
+def test_second_derivatives_match_closed_forms(x64):
+    """Stopped maxima leave second derivatives whole: LSE'' = diag(p) − ppᵀ, ‖x‖'' = (I − uuᵀ)/‖x‖."""
+    x = jnp.array([0.3, -1.2, 2.0])
+    p = jax.nn.softmax(x)
+    np.testing.assert_allclose(
+        jax.hessian(numerics.logsumexp)(x), jnp.diag(p) - jnp.outer(p, p), atol=1e-14
+    )
+    r = jnp.linalg.norm(x)
+    u = x / r
+    np.testing.assert_allclose(
+        jax.hessian(numerics.norm)(x), (jnp.eye(3) - jnp.outer(u, u)) / r, atol=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wide"),
+    [
+        (jnp.bool_, jnp.float32),
+        (jnp.uint8, jnp.float32),
+        (jnp.bfloat16, jnp.float32),
+        (jnp.float16, jnp.float32),
+        (jnp.float32, jnp.float32),
+        (jnp.float64, jnp.float64),
+    ],
+)
+def test_widen_never_narrows(dtype, wide, x64):
+    """Everything below float32 becomes float32; float64 stays float64."""
+    assert numerics.widen(jnp.ones(2, dtype)).dtype == wide
+
+
+def test_soft_clip_is_bounded_and_nearly_the_identity_inside():
+    """|c tanh(x/c)| ≤ c with slope 1 at 0, in float32 and bfloat16."""
+    for dtype in (jnp.float32, jnp.bfloat16):
+        x = jnp.array([-1e4, -89.0, 0.0, 89.0, 1e4], dtype)
+        assert (jnp.abs(numerics.soft_clip(x, 20.0)) <= 20.0).all()
+    assert jax.grad(lambda x: numerics.soft_clip(x, 20.0))(0.0) == 1.0
+    assert np.isnan(numerics.soft_clip(jnp.float32(jnp.nan), 20.0))
