@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What knows about time: rules, the loop, checkpoints, the run directory, reports."""
+
+from jaxml.training.fit import NonFiniteError, fit
+from jaxml.training.rule import (
+    accumulate,
+    average,
+    chain,
+    descend,
+    ensemble,
+    every,
+    guard,
+    member,
+    only,
+    repeat,
+    skip,
+    stop,
+    sweep,
+)
+
+__all__ = [
+    "NonFiniteError",
+    "accumulate",
+    "average",
+    "chain",
+    "descend",
+    "ensemble",
+    "every",
+    "fit",
+    "guard",
+    "member",
+    "only",
+    "repeat",
+    "skip",
+    "stop",
+    "sweep",
+]

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training as a generator: the caller owns the loop, the compiled loop owns the steps."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxml.training import loop
+from jaxml.training.rule.guard import leaf_names
+from jaxml.types import Batches, Key, Model, Rule, State
+
+
+INIT = np.uint32(2**32 - 1)  # folds a key apart from every step's, which are int32
+
+
+class NonFiniteError(ArithmeticError):
+    """A guarded rule met NaN or infinity and its policy was to stop.
+
+    Attributes:
+      step: the number of the bad step, counted from 1; the steps before it were applied.
+      model, state: as they were before the bad step: running that step again reproduces it.
+    """
+
+    def __init__(self, message: str, step: int, model: Model, state: State):
+        super().__init__(message)
+        self.step, self.model, self.state = step, model, state
+
+
+def fit(
+    rule: Rule,
+    model: Model,
+    batches: Batches,
+    key: Key,
+    *,
+    steps: int,
+    state: State | None = None,
+    first: int = 0,
+    chunk: int = 100,
+    seconds: float | None = None,
+) -> Iterator[tuple[int, Model, State, dict[str, np.ndarray]]]:
+    """Train, and yield `(step, model, state, metrics)` at every absolute multiple of `chunk`.
+
+    `step` counts the steps done; `metrics` maps each name to its values at the steps since the
+    last yield, `(steps, ...)`. Step i (from 0) draws from `fold_in(key, i)` and sees batch i, so a
+    run continued with `first=step, state=state` is the uninterrupted run bit for bit.
+
+    The yielded model and state live in buffers that the next chunk reuses: copy what is to be
+    kept (`jax.tree.map(jnp.copy, model)`). The model passed in is left alone.
+
+    Args:
+      rule: how to learn.
+      model: what learns.
+      batches: where the data come from.
+      key: the source of all randomness of the run but the model's own initialization.
+      steps: the number of the last step.
+      state: the rule's state; `None` makes a fresh one with `rule.init`.
+      first: how many steps `model` and `state` have already seen.
+      chunk: how many steps one call of the compiled loop may do.
+      seconds: aim for calls of this length, yielding more often, so that a slow rule can be
+        interrupted; where the calls are cut does not change a single bit.
+
+    Raises:
+      ValueError: if `chunk` < 1 or not 0 <= `first` <= `steps`.
+      NonFiniteError: where a `guard` asked to stop, after the good steps were yielded.
+    """
+    if chunk < 1:
+        raise ValueError(f"fit: chunk must be at least 1, got {chunk}")
+    if not 0 <= first <= steps:
+        raise ValueError(f"fit: expected 0 <= first <= steps, got first={first}, steps={steps}")
+    if state is None:
+        state = rule.init(model, jax.random.fold_in(key, INIT))
+    leaves, structure = jax.tree.flatten((model, state))
+    leaves = [jnp.array(leaf, copy=True) for leaf in leaves]
+    compiled: loop.Loop | None = None
+    length = chunk if seconds is None else 1
+    done = first
+    while done < steps:
+        n = min(length, chunk - done % chunk, steps - done)
+        data = batches.feed(done, n, chunk)
+        if compiled is None:
+            compiled = loop.build(rule, model, state, batches, data, key, chunk)
+        start = time.perf_counter()
+        leaves, rows, n_done = compiled.run(leaves, key, data, np.int32(done), np.int32(n))
+        n_done = int(n_done)
+        metrics = loop.columns(np.asarray(rows)[:n_done].copy(), compiled.names)
+        length = _next_length(length, time.perf_counter() - start, seconds)
+        model, state = jax.tree.unflatten(structure, leaves)
+        done += n_done
+        bad = _bad_row(metrics)
+        if bad is not None:
+            if n_done > 1:
+                yield done - 1, model, state, {k: v[:-1] for k, v in metrics.items()}
+            raise NonFiniteError(_describe(done, bad, model, state), done, model, state)
+        yield done, model, state, metrics
+
+
+def _next_length(length: int, elapsed: float, seconds: float | None) -> int:
+    """Double or halve the call until it takes about `seconds`."""
+    if seconds is None:
+        return length
+    if elapsed > seconds:
+        return max(1, length // 2)
+    return length * 2 if elapsed < seconds / 3 else length
+
+
+def _bad_row(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    stopped = [v for name, v in metrics.items() if name.split("/")[-1] == "stopped"]
+    if any(len(v) and np.any(v[-1] > 0) for v in stopped):
+        return {name: v[-1] for name, v in metrics.items()}
+    return None
+
+
+def _describe(step: int, row: dict[str, np.ndarray], model: Model, state: Any) -> str:
+    """Name the step, the loss and the first bad leaf: what a person looks for first."""
+    prefix = next(n for n, v in row.items() if n.split("/")[-1] == "stopped" and np.any(v > 0))
+    prefix = prefix.removesuffix("stopped")
+    for part in [part for part in prefix.split("/") if part]:
+        state = state[part]
+    loss = row.get(prefix + "loss", np.array(np.nan))
+    index = int(np.max(row[prefix + "bad_leaf"]))
+    leaf = leaf_names(model, state["rule"])[index] if index >= 0 else "none: a metric alone"
+    where = f" of {prefix.rstrip('/')}" if prefix else ""
+    return f"step {step}: loss{where} = {np.squeeze(loss)}; first non-finite leaf: {leaf}"

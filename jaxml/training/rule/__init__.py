@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of learning and the combinators under which they are closed."""
+
+from jaxml.training.rule.average import average
+from jaxml.training.rule.chain import chain, every, repeat
+from jaxml.training.rule.descend import accumulate, descend, only
+from jaxml.training.rule.ensemble import ensemble, member, sweep
+from jaxml.training.rule.guard import guard, skip, stop
+
+__all__ = [
+    "accumulate",
+    "average",
+    "chain",
+    "descend",
+    "ensemble",
+    "every",
+    "guard",
+    "member",
+    "only",
+    "repeat",
+    "skip",
+    "stop",
+    "sweep",
+]

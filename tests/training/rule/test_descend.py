@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of gradient descent as a rule."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxml.training import accumulate, chain, descend, only
+
+
+def key():
+    """A fresh handle on the same key: the reuse checker follows handles, not bits."""
+    return jax.random.key(0)
+
+
+class Point(nnx.Module):
+    """A vector that learns."""
+
+    def __init__(self, x):
+        self.x = nnx.Param(jnp.asarray(x))
+
+
+class Normalized(nnx.Module):
+    """A layer with running statistics and a frozen neighbour."""
+
+    def __init__(self, *, rngs):
+        self.dense = nnx.Linear(3, 2, rngs=rngs)
+        self.norm = nnx.BatchNorm(2, momentum=0.9, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(self.dense(x))
+
+
+def quadratic(model, batch, key):
+    del key
+    x = model.x[...]
+    return 0.5 * x @ batch @ x, {}
+
+
+def variance(model, batch, key):
+    del key
+    return jnp.mean((model(batch) - 1.0) ** 2), {"first": batch[0, 0]}
+
+
+def test_descent_on_a_quadratic_is_a_matrix_power(x64):
+    """x_k = (I − ηA)^k x₀ for E = ½ xᵀAx under plain gradient descent."""
+    a = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.5]])
+    x0, rate, steps = np.array([1.0, -2.0, 3.0]), 0.1, 25
+    rule = descend(quadratic, optax.sgd(rate))
+    model = Point(x0)
+    state = rule.init(model, key())
+    for _ in range(steps):
+        norm = np.linalg.norm(a @ np.asarray(model.x[...]))
+        value = quadratic(model, jnp.asarray(a), key())[0]
+        model, state, metrics = rule.update(model, state, jnp.asarray(a), key())
+        np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-12)
+        np.testing.assert_allclose(metrics["loss"], value, rtol=1e-12)
+    expected = np.linalg.matrix_power(np.eye(3) - rate * a, steps) @ x0
+    np.testing.assert_allclose(model.x[...], expected, rtol=1e-12)
+
+
+def running_mean(model, batches):
+    """What the statistics must be: m ← 0.9 m + 0.1 mean(Wx + b) with the weights held."""
+    mean = np.zeros(2)
+    for batch in batches:
+        mean = 0.9 * mean + 0.1 * np.asarray(model.dense(batch)).mean(axis=0)
+    return mean
+
+
+@pytest.fixture
+def normalized():
+    return Normalized(rngs=nnx.Rngs(0))
+
+
+@pytest.fixture
+def frozen():
+    """Statistics move, weights do not: the learning rate is 0."""
+    return descend(variance, optax.sgd(0.0))
+
+
+def test_running_statistics_arrive_under_jit(normalized, frozen):
+    """What a loss changes in place is in the returned model, and not in the one passed in."""
+    x = jax.random.normal(key(), (16, 3))
+    state = frozen.init(normalized, key())
+    model, _, _ = jax.jit(frozen.update)(normalized, state, x, key())
+    np.testing.assert_allclose(model.norm.mean[...], running_mean(normalized, [x]), atol=1e-6)
+    np.testing.assert_array_equal(normalized.norm.mean[...], np.zeros(2))
+
+
+def test_running_statistics_arrive_under_scan(normalized, frozen):
+    """Statistics accumulate over the steps of a scan in order."""
+    xs = 3.0 + jax.random.normal(key(), (5, 16, 3))
+    state = frozen.init(normalized, key())
+
+    def step(carry, x):
+        model, state, metrics = frozen.update(*carry, x, key())
+        return (model, state), metrics["loss"]
+
+    (model, _), _ = jax.lax.scan(step, (normalized, state), xs)
+    np.testing.assert_allclose(model.norm.mean[...], running_mean(normalized, xs), rtol=1e-5)
+
+
+def test_running_statistics_arrive_under_vmap(frozen):
+    """Each member of a vmapped model keeps its own statistics."""
+    models = jax.vmap(lambda k: Normalized(rngs=nnx.Rngs(k)))(jax.random.split(key(), 3))
+    xs = (
+        jax.random.normal(jax.random.fold_in(key(), 1), (3, 16, 3)) + jnp.arange(3.0)[:, None, None]
+    )
+    states = jax.vmap(frozen.init, (0, None))(models, key())
+    new, _, _ = jax.vmap(frozen.update, (0, 0, 0, None))(models, states, xs, key())
+    for i in range(3):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], models)
+        np.testing.assert_allclose(new.norm.mean[i], running_mean(one, [xs[i]]), atol=1e-6)
+
+
+def test_only_the_selected_parameters_move(normalized):
+    """Everything outside `wrt` keeps its bits; its statistics still arrive."""
+    rule = descend(variance, optax.adam(0.1), wrt=only("dense"))
+    x = jax.random.normal(key(), (16, 3))
+    model, _, _ = rule.update(normalized, rule.init(normalized, key()), x, key())
+    np.testing.assert_array_equal(model.norm.scale[...], normalized.norm.scale[...])
+    assert np.abs(model.dense.kernel[...] - normalized.dense.kernel[...]).min() > 0
+    assert np.abs(model.norm.mean[...]).min() > 0
+
+
+def test_a_filter_that_selects_nothing_is_refused(normalized):
+    """A misspelt name is an error, not a model that silently never learns."""
+    with pytest.raises(ValueError, match="wrt selects no parameter of Normalized"):
+        descend(variance, optax.sgd(0.1), wrt=only("critic")).init(normalized, key())
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_accumulation_is_the_gradient_of_the_whole_batch(n, x64):
+    """For a mean over examples the microbatches' mean gradient is the batch's own."""
+    x = jax.random.normal(key(), (8, 3))
+
+    def loss(model, batch, key):
+        del key
+        value = jnp.mean(jnp.sin(batch @ model.x[...]) ** 2)
+        return value, {"twice": 2 * value}
+
+    model, rule = Point(np.array([0.3, -0.4, 0.5])), descend(loss, optax.adam(0.1))
+    part = accumulate(rule, n)
+    whole, _, expected = rule.update(model, rule.init(model, key()), x, key())
+    pieces, _, metrics = part.update(model, part.init(model, key()), x, key())
+    np.testing.assert_allclose(pieces.x[...], whole.x[...], rtol=1e-12)
+    for name, value in expected.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-12)
+
+
+def test_accumulation_visits_the_microbatches_in_order_with_fresh_keys():
+    """Statistics see the parts in turn, and part i draws from fold_in(key, i)."""
+    model = Normalized(rngs=nnx.Rngs(0))
+    x = jax.random.normal(key(), (8, 3))
+
+    def loss(model, batch, key):
+        return jnp.mean(model(batch) ** 2), {"draw": jax.random.uniform(key)}
+
+    rule = accumulate(descend(loss, optax.sgd(0.0)), 2)
+    new, _, metrics = rule.update(model, rule.init(model, key()), x, key())
+    np.testing.assert_allclose(new.norm.mean[...], running_mean(model, [x[:4], x[4:]]), atol=1e-6)
+    draws = [jax.random.uniform(jax.random.fold_in(key(), i)) for i in range(2)]
+    np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
+
+
+def test_accumulate_says_what_it_needs(normalized):
+    """Bad arguments are named where they are given."""
+    rule = descend(variance, optax.sgd(0.1))
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        accumulate(rule, 0)
+    with pytest.raises(TypeError, match="must come from descend"):
+        accumulate(chain(a=rule), 2)
+    part = accumulate(rule, 3)
+    with pytest.raises(ValueError, match="n=3 does not divide a batch of 8"):
+        part.update(normalized, part.init(normalized, key()), jnp.ones((8, 3)), key())

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of ensembles: each member is the model it would have been alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxml.training import descend, ensemble, guard, member, skip, sweep
+
+
+def key():
+    """A fresh handle on the same key: the reuse checker follows handles, not bits."""
+    return jax.random.key(3)
+
+
+SIZE = 4
+
+
+def make(key):
+    """A small network."""
+    return nnx.Linear(3, 2, rngs=nnx.Rngs(key))
+
+
+def loss(model, batch, key):
+    noise = jax.random.normal(key, batch.shape)
+    return jnp.mean((model(batch + noise) - 1.0) ** 2), {}
+
+
+def train(rule, model, batches):
+    """A few steps under scan."""
+    state = rule.init(model, key())
+
+    def step(carry, turn):
+        i, batch = turn
+        model, state, metrics = rule.update(*carry, batch, jax.random.fold_in(key(), i))
+        return (model, state), metrics
+
+    return jax.lax.scan(step, (model, state), (jnp.arange(len(batches)), batches))
+
+
+def pick(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+@pytest.mark.parametrize("own_batches", [False, True])
+def test_members_train_as_if_alone(own_batches):
+    """ensemble(rule)[i] follows member(rule, i), noise included."""
+    models = jax.vmap(make)(jax.random.split(key(), SIZE))
+    shape = (5, SIZE, 8, 3) if own_batches else (5, 8, 3)
+    batches = jax.random.normal(key(), shape)
+    rule = guard(descend(loss, optax.adam(0.05)), skip)
+    (together, _), metrics = train(ensemble(rule, SIZE, batches=own_batches), models, batches)
+    assert metrics["loss"].shape == (5, SIZE)
+    for i in range(SIZE):
+        mine = batches[:, i] if own_batches else batches
+        (alone, _), single = train(member(rule, i), pick(models, i), mine)
+        np.testing.assert_allclose(metrics["loss"][:, i], single["loss"], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), pick(together, i), alone
+        )
+
+
+def test_a_sweep_gives_each_member_its_own_learning_rate():
+    """Member i of the sweep is the run with that rate."""
+    rates = jnp.array([0.0, 0.01, 0.1])
+    model = make(key())
+    models = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), model)
+    batches = jax.random.normal(key(), (5, 8, 3))
+    rule = sweep(lambda rate: descend(loss, optax.sgd(rate)), rates)
+    (together, _), _ = train(rule, models, batches)
+    for i, rate in enumerate(rates):
+        (alone, _), _ = train(member(descend(loss, optax.sgd(rate)), i), model, batches)
+        np.testing.assert_allclose(together.kernel[i], alone.kernel[...], atol=1e-6)
+    np.testing.assert_array_equal(together.kernel[0], model.kernel[...])
+    assert np.abs(together.kernel[1] - together.kernel[2]).max() > 1e-3
+
+
+def test_an_empty_ensemble_is_refused():
+    """The size is checked where it is given."""
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        ensemble(descend(loss, optax.sgd(0.1)), 0)
