@@ -13,7 +13,6 @@ from jaxml.training import loop
 from jaxml.training.rule.guard import leaf_names
 from jaxml.types import Batches, Key, Model, Rule, State
 
-
 INIT = np.uint32(2**32 - 1)  # folds a key apart from every step's, which are int32
 
 
@@ -108,16 +107,14 @@ def _next_length(length: int, elapsed: float, seconds: float | None) -> int:
 
 
 def _bad_row(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    stopped = [v for name, v in metrics.items() if name.split("/")[-1] == "stopped"]
-    if any(len(v) and np.any(v[-1] > 0) for v in stopped):
-        return {name: v[-1] for name, v in metrics.items()}
-    return None
+    last = {name: values[-1:] for name, values in metrics.items()}
+    return last if any(loop.is_stop(name) and np.any(v) for name, v in last.items()) else None
 
 
 def _describe(step: int, row: dict[str, np.ndarray], model: Model, state: Any) -> str:
     """Name the step, the loss and the first bad leaf: what a person looks for first."""
-    prefix = next(n for n, v in row.items() if n.split("/")[-1] == "stopped" and np.any(v > 0))
-    prefix = prefix.removesuffix("stopped")
+    name = next(name for name, value in row.items() if loop.is_stop(name) and np.any(value))
+    prefix = name.removesuffix("stopped")
     for part in [part for part in prefix.split("/") if part]:
         state = state[part]
     loss = row.get(prefix + "loss", np.array(np.nan))

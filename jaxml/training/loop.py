@@ -80,8 +80,13 @@ def build(
 
 def halt(metrics: Metrics) -> Array:
     """Whether a guard asked to stop, whatever its place in the rule."""
-    flags = [(v > 0).any() for name, v in metrics.items() if name.split("/")[-1] == "stopped"]
-    return jnp.stack(flags).any() if flags else jnp.array(False)
+    stopped = [value for name, value in metrics.items() if is_stop(name)]
+    return jnp.stack([jnp.any(flag) for flag in stopped]).any() if stopped else jnp.array(False)
+
+
+def is_stop(name: str) -> bool:
+    """Whether a metric is a guard's request to stop."""
+    return name.split("/")[-1] == "stopped"
 
 
 def columns(rows: np.ndarray, names: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of the training loop: exact, resumable anywhere, compiled once."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jaxml.training import NonFiniteError, average, chain, descend, ensemble, fit, guard
+from jaxml.types import Batches, Rule
+
+STEPS = 23
+
+
+def key():
+    """A fresh handle on the same key: the reuse checker follows handles, not bits."""
+    return jax.random.key(11)
+
+
+def make(seed=0):
+    return nnx.Sequential(
+        nnx.Linear(4, 8, rngs=nnx.Rngs(seed)), jnp.tanh, nnx.Linear(8, 1, rngs=nnx.Rngs(seed + 1))
+    )
+
+
+def loss(model, batch, key):
+    keep = jax.random.bernoulli(key, 0.9, batch.shape).astype(batch.dtype)
+    value = jnp.mean((model(batch * keep)[:, 0] - jnp.sin(batch.sum(-1))) ** 2)
+    return value, {"mean": batch.mean()}
+
+
+RULE = chain(learn=guard(descend(loss, optax.adam(1e-2))), average=average(0.9))
+
+
+def batches(poison_at=-1):
+    """Batch i is a pure function of i; one of them may be poisoned."""
+    data = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+
+    def take(data, step, offset):
+        del offset
+        start = (step * 8) % 64
+        batch = jax.lax.dynamic_slice_in_dim(data, start, 8)
+        return jnp.where(step == poison_at, jnp.full_like(batch, jnp.nan), batch)
+
+    return Batches(lambda first, n, capacity: jnp.asarray(data), take, {})
+
+
+def streamed():
+    """The same batches, stacked chunk by chunk on the host."""
+    source = batches()
+
+    def feed(first, n, capacity):
+        data = source.feed(0, 0, 0)
+        rows = [source.take(data, jnp.int32(first + i), None) for i in range(n)]
+        rows += [jnp.zeros_like(rows[0])] * (capacity - n)
+        return jnp.stack(rows)
+
+    return Batches(feed, lambda data, step, offset: data[offset], {})
+
+
+def run(source=None, **options):
+    """The last model and state, and the losses of every step."""
+    rows = []
+    options = {"steps": STEPS, "chunk": 7} | options
+    for _, model, state, metrics in fit(RULE, make(), source or batches(), key(), **options):
+        rows.append(metrics["learn/loss"])
+        kept = jax.tree.map(np.array, (model, state))
+    return kept, np.concatenate(rows)
+
+
+def assert_bitwise(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_the_loop_is_the_loop_one_would_write():
+    """fit = for i: update(model, state, batch(i), fold_in(key, i)), up to fusion."""
+    model, source = make(), batches()
+    state = RULE.init(model, key())
+    data, expected = source.feed(0, 0, 0), []
+    for i in range(STEPS):
+        batch = source.take(data, jnp.int32(i), None)
+        model, state, metrics = RULE.update(model, state, batch, jax.random.fold_in(key(), i))
+        expected.append(metrics["learn/loss"])
+    (found, _), losses = run()
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, model)
+
+
+@pytest.mark.parametrize(
+    "options", [{"chunk": 1}, {"chunk": 23}, {"chunk": 100}, {"seconds": 1e-9}]
+)
+def test_the_cut_into_chunks_does_not_change_a_bit(options):
+    """One executable serves every chunk length, so the boundaries leave no trace."""
+    assert_bitwise(run(), run(**options))
+
+
+def test_streamed_batches_give_the_same_run():
+    """Data gathered on the device and data fed by the host meet in the same steps."""
+    (model, _), losses = run()
+    (other, _), others = run(streamed())
+    np.testing.assert_allclose(losses, others, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), model, other)
+
+
+@pytest.mark.parametrize("k", [0, 1, 7, 8, STEPS - 1, STEPS])
+def test_a_resumed_run_is_the_uninterrupted_run(k):
+    """Stop after k steps, start again from host copies: every bit is the same."""
+    whole, losses = run()
+    model, state, before = make(), None, np.zeros(0, np.float32)
+    if k:
+        (model, state), before = run(steps=k)
+    if k == STEPS:
+        assert list(fit(RULE, model, batches(), key(), steps=k, state=state, first=k)) == []
+        assert_bitwise((model, state), whole)
+        return
+    rows = [before]
+    for _, new, after, metrics in fit(
+        RULE, model, batches(), key(), steps=STEPS, state=state, first=k, chunk=5
+    ):
+        rows.append(metrics["learn/loss"])
+        resumed = jax.tree.map(np.array, (new, after))
+    assert_bitwise(resumed, whole)
+    np.testing.assert_array_equal(np.concatenate(rows), losses)
+
+
+def test_yields_stand_at_absolute_multiples_of_the_chunk():
+    """A run that starts in the middle of a chunk meets the same boundaries."""
+    state = RULE.init(make(), key())
+    options = {"steps": STEPS, "state": state, "first": 3, "chunk": 5}
+    assert [step for step, *_ in fit(RULE, make(), batches(), key(), **options)] == [
+        5,
+        10,
+        15,
+        20,
+        23,
+    ]
+
+
+def test_the_rule_is_traced_once():
+    """Compile once: no chunk, however long, traces the rule again."""
+    counted = chex.assert_max_traces(RULE.update, n=1)
+    rule = Rule(RULE.init, counted)
+    for _ in fit(rule, make(), batches(), key(), steps=STEPS, chunk=7, seconds=1e-3):
+        pass
+
+
+def test_the_model_passed_in_survives():
+    """Donation never touches what the caller owns."""
+    model = make()
+    before = jax.tree.map(np.array, model)
+    for _ in fit(RULE, model, batches(), key(), steps=STEPS):
+        pass
+    assert_bitwise(before, model)
+
+
+def test_a_bad_step_is_named_and_can_be_replayed():
+    """Poison in batch 17: the good steps are yielded, the error carries the state before."""
+    rows = []
+
+    def train():
+        for step, _, _, metrics in fit(RULE, make(), batches(17), key(), steps=STEPS, chunk=7):
+            rows.append((step, metrics["learn/loss"]))
+
+    with pytest.raises(NonFiniteError, match=r"step 18: loss of learn = nan; .*model/") as caught:
+        train()
+    assert (rows[-1][0], caught.value.step) == (17, 18)
+    np.testing.assert_array_equal(np.concatenate([row for _, row in rows]), run(steps=17)[1])
+    error = caught.value
+    source = batches(17)
+    batch = source.take(source.feed(0, 0, 0), jnp.int32(17), None)
+    replay_key = jax.random.fold_in(key(), 17)
+    _, _, metrics = RULE.update(error.model, error.state, batch, replay_key)
+    assert np.isnan(metrics["learn/loss"])
+
+
+def test_an_ensemble_reports_a_row_a_member():
+    """Metrics keep their shape: (steps, members)."""
+    models = jax.vmap(lambda k: nnx.Linear(4, 1, rngs=nnx.Rngs(k)))(jax.random.split(key(), 3))
+    rule = ensemble(descend(loss, optax.sgd(0.1)), 3)
+    for _, _, _, metrics in fit(rule, models, batches(), key(), steps=6, chunk=6):
+        assert metrics["loss"].shape == metrics["grad_norm"].shape == (6, 3)
+
+
+def test_a_rule_that_changes_the_structure_is_refused():
+    """The error shows both structures instead of failing inside XLA."""
+    rule = Rule(lambda model, key: {}, lambda m, s, b, k: (m, {"new": jnp.zeros(())}, {}))
+    with pytest.raises(TypeError, match="keep the structure"):
+        next(fit(rule, make(), batches(), key(), steps=1))
+
+
+def test_bad_numbers_are_named():
+    """Each argument is checked where it is given."""
+    with pytest.raises(ValueError, match="chunk must be at least 1"):
+        next(fit(RULE, make(), batches(), key(), steps=1, chunk=0))
+    with pytest.raises(ValueError, match="first=5, steps=3"):
+        next(fit(RULE, make(), batches(), key(), steps=3, first=5))
