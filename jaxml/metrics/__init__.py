@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured of a model, and what a measured number is worth."""
+
+from jaxml.metrics.comparison import Comparison, Incomparable, certainly_better, compare, unlike
+from jaxml.metrics.evidence import (
+    LOG_LIKELIHOOD,
+    Evidence,
+    Kind,
+    Unit,
+    convert,
+    from_values,
+    rounded,
+)
+from jaxml.metrics.record import from_json, to_json
+
+__all__ = [
+    "LOG_LIKELIHOOD",
+    "Comparison",
+    "Evidence",
+    "Incomparable",
+    "Kind",
+    "Unit",
+    "certainly_better",
+    "compare",
+    "convert",
+    "from_json",
+    "from_values",
+    "rounded",
+    "to_json",
+    "unlike",
+]
