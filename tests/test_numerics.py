@@ -80,9 +80,9 @@ def test_values_and_gradients_match_60_digits(name, dtype, x64):
         assert relative_error(value, reference) <= VALUE_TOLERANCE[dtype]
         for i in range(len(points)):
             partial = jax.grad(lambda *a: jnp.sum(case.ours(*a)), argnums=i)(*args)
-            along = lambda t, a, i=i: case.reference(*a[:i], t, *a[i + 1 :])
             slope = [
-                mpmath.diff(lambda t, a=a: along(t, a), a[i]) for a in zip(*exact, strict=True)
+                mpmath.diff(lambda t, a=a, i=i: case.reference(*a[:i], t, *a[i + 1 :]), a[i])
+                for a in zip(*exact, strict=True)
             ]
             assert relative_error(partial, slope) <= GRADIENT_TOLERANCE[dtype]
 
@@ -125,7 +125,10 @@ def test_logsumexp_of_nothing_is_minus_infinity_with_gradient_zero():
     empty = jnp.full(3, -jnp.inf)
     assert numerics.logsumexp(empty) == -jnp.inf
     np.testing.assert_array_equal(jax.grad(numerics.logsumexp)(empty), 0.0)
-    masked = lambda v: numerics.logsumexp(v, where=jnp.zeros(3, bool))
+
+    def masked(v):
+        return numerics.logsumexp(v, where=jnp.zeros(3, bool))
+
     assert masked(jnp.ones(3)) == -jnp.inf
     np.testing.assert_array_equal(jax.grad(masked)(jnp.ones(3)), 0.0)
     assert np.isnan(jax.grad(lambda v: jnp.log(jnp.sum(jnp.exp(v))))(empty)).all()
@@ -162,7 +165,7 @@ def test_norm_at_zero_and_at_bad_values():
 
 
 def test_second_derivatives_match_closed_forms(x64):
-    """Stopped maxima leave second derivatives whole: LSE'' = diag(p) − ppᵀ, ‖x‖'' = (I − uuᵀ)/‖x‖."""
+    """The stopped maxima leave them whole: LSE'' = diag(p) − ppᵀ, ‖x‖'' = (I − uuᵀ)/‖x‖."""
     x = jnp.array([0.3, -1.2, 2.0])
     p = jax.nn.softmax(x)
     np.testing.assert_allclose(
