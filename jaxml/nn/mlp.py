@@ -2,6 +2,7 @@
 """Fully connected networks: plain, and residual with layer normalization."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class MLP(nnx.Module):
         self.activation = activation
         self.layers = nnx.List(
             nnx.Linear(a, b, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
 
     def __call__(
@@ -63,6 +64,7 @@ class MLP(nnx.Module):
         x: Float[Array, "*batch n_in"],
         context: Float[Array, "*batch n_context"] | None = None,
     ) -> Float[Array, "*batch n_out"]:
+        """f(x), or f((x, context)) in a conditional network."""
         h = attach(x, context)
         *hidden, last = self.layers
         for layer in hidden:
@@ -85,6 +87,7 @@ class ResidualBlock(nnx.Module):
         )
 
     def __call__(self, h: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+        """The next state of the residual stream."""
         mean = jnp.mean(h, axis=-1, keepdims=True)
         centred = h - mean  # two passes: E[h²] − E[h]² cancels for large means
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
@@ -134,6 +137,7 @@ class ResidualMLP(nnx.Module):
         x: Float[Array, "*batch n_in"],
         context: Float[Array, "*batch n_context"] | None = None,
     ) -> Float[Array, "*batch n_out"]:
+        """f(x), or f((x, context)) in a conditional network."""
         h = self.first(attach(x, context))
         for block in self.blocks:
             h = block(h)

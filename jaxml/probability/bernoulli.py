@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Bernoulli distribution with logits a, P(x = 1) = σ(a); one value for each element, in nats."""
+"""The Bernoulli distribution with logits a, P(x = 1) = σ(a); one value an element, in nats."""
 
 import jax
 import jax.numpy as jnp

@@ -70,9 +70,8 @@ def interpolate_spherical(
     t = _times(n, z)
     u, v = (a / jnp.maximum(norm(a, axis=-1, keepdims=True), 1e-12) for a in (z, other))
     # atan2 keeps the digits that arccos loses for nearly parallel and nearly opposite vectors.
-    angle = 2 * jnp.arctan2(
-        norm(u - v, axis=-1, keepdims=True), norm(u + v, axis=-1, keepdims=True)
-    )
+    apart, along = (norm(a, axis=-1, keepdims=True) for a in (u - v, u + v))
+    angle = 2 * jnp.arctan2(apart, along)
     straight = jnp.sin(angle) < 1e-6
     safe = jnp.where(straight, 1.0, angle)[None]
     left = jnp.where(straight[None], 1 - t, jnp.sin((1 - t) * safe) / jnp.sin(safe))
