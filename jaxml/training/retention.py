@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which checkpoint directories there are, and how they come, go and step aside.
+
+`checkpoints/000000005` is committed: the name is taken by one rename of a sealed directory and
+given up by another, so that a kill at any moment leaves no half checkpoint under such a name.
+Whatever is deleted bears a name and a marker file that only this module gives.
+"""
+
+import os
+import re
+import secrets
+import shutil
+from pathlib import Path
+
+from jaxml.training import header, manifest
+from jaxml.training.directory import CheckpointError, sync
+
+MARKER = "jaxml.checkpoint"
+STEP = re.compile(r"[0-9]{9}")
+PASSING = re.compile(r"\.(?:tmp|trash)-[0-9]{9}-[0-9a-f]{8}")
+
+
+def place(directory: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies.
+
+    Raises:
+      CheckpointError: if the step is not in 0, ..., 999 999 999.
+    """
+    if not 0 <= step < 10**9:
+        raise CheckpointError(directory, f"step {step} is not within 0 and 999999999")
+    return directory / f"{step:09d}"
+
+
+def steps(directory: Path) -> tuple[int, ...]:
+    """The committed steps, ascending; damaged ones count until they are set aside."""
+    if not directory.is_dir():
+        return ()
+    return tuple(sorted(int(n) for n in os.listdir(directory) if STEP.fullmatch(n)))
+
+
+def create(directory: Path, step: int) -> Path:
+    """A new temporary directory for a step, marked as ours."""
+    path = directory / f".tmp-{step:09d}-{secrets.token_hex(4)}"
+    path.mkdir()
+    (path / MARKER).touch(exist_ok=False)
+    return path
+
+
+def commit(temporary: Path, step: int) -> Path:
+    """Give a sealed temporary directory the name of its step, and make the name durable."""
+    final = place(temporary.parent, step)
+    temporary.rename(final)  # fails if a checkpoint is there: its directory is not empty
+    try:
+        sync(final.parent)
+    except OSError:
+        discard(final)  # a step whose save failed must not be found
+        raise
+    return final
+
+
+def discard(path: Path) -> None:
+    """Delete a checkpoint or a temporary directory that this module created.
+
+    Raises:
+      CheckpointError: if name, type or marker say that it is not ours; nothing is deleted then.
+    """
+    ours = STEP.fullmatch(path.name) or PASSING.fullmatch(path.name)
+    if not ours or path.is_symlink() or not (path / MARKER).is_file():
+        raise CheckpointError(path, f"is not deleted: not a directory with our {MARKER}")
+    step = path.name if STEP.fullmatch(path.name) else path.name.split("-")[1]
+    trash = path.with_name(f".trash-{step}-{secrets.token_hex(4)}")
+    path.rename(trash)
+    _delete(trash)
+
+
+def _delete(path: Path) -> None:
+    """Empty a directory, its marker last, so that what a kill leaves is still known as ours."""
+    for entry in list(os.scandir(path)):
+        if entry.name == MARKER:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)
+    (path / MARKER).unlink(missing_ok=True)
+    path.rmdir()
+
+
+def clean(directory: Path) -> None:
+    """Remove what a killed process left half written or half deleted.
+
+    Only the holder of the run's lock may call this: another writer's temporary looks the same.
+    """
+    if not directory.is_dir():
+        return
+    for name in os.listdir(directory):
+        path = directory / name
+        if not PASSING.fullmatch(name) or path.is_symlink() or not path.is_dir():
+            continue
+        if (path / MARKER).is_file():
+            _delete(path)
+        elif not any(path.iterdir()):  # killed between making the directory and marking it
+            path.rmdir()
+
+
+def set_aside(directory: Path, step: int) -> Path:
+    """Rename a damaged checkpoint to `<step>.damaged`: kept for inspection, never restored."""
+    source = place(directory, step)
+    target, n = source.with_name(f"{source.name}.damaged"), 1
+    while os.path.lexists(target):
+        target, n = source.with_name(f"{source.name}.damaged.{n}"), n + 1
+    source.rename(target)
+    sync(directory)
+    return target
+
+
+def best(directory: Path) -> int | None:
+    """The committed step with the lowest score, the earlier one of equals; `None` if unscored."""
+    scores = []
+    for step in steps(directory):
+        try:
+            score = header.read(place(directory, step)).best
+        except CheckpointError:
+            continue
+        if score is not None:
+            scores.append((score, step))
+    return min(scores)[1] if scores else None
+
+
+def retain(directory: Path, keep: int) -> None:
+    """Delete all but the `keep` newest checkpoints, the best, and the newest that is sound.
+
+    Nothing is deleted while no checkpoint is sound.
+    """
+    found = steps(directory)
+    if len(found) <= keep:
+        return
+    sound = next((step for step in reversed(found) if _sound(place(directory, step))), None)
+    if sound is None:
+        return
+    kept = {*found[-keep:], best(directory), sound}
+    for step in found:
+        if step not in kept and (place(directory, step) / MARKER).is_file():
+            discard(place(directory, step))
+
+
+def _sound(path: Path) -> bool:
+    try:
+        manifest.check(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+__all__ = [
+    "MARKER",
+    "best",
+    "clean",
+    "commit",
+    "create",
+    "discard",
+    "place",
+    "retain",
+    "set_aside",
+    "steps",
+]
