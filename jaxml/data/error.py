@@ -15,18 +15,17 @@ class DataError(ValueError):
     """
 
     def __init__(self, path: str | PathLike[str], reason: str):
-        self.path = str(path)
-        self.reason = reason
+        self.path, self.reason = str(path), reason
         super().__init__(_one_line(f"{self.path}: {reason}"))
 
     def __reduce__(self):
-        # The default rebuilds from args, which hold the joined message: worker processes would fail.
+        # The default rebuilds from the joined message and fails on the way out of a loading process.
         return type(self), (self.path, self.reason)
 
 
 def _one_line(text: str) -> str:
-    """The text with control characters and line breaks escaped, so that no file can forge output."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """The text with control characters and line breaks escaped: no file name forges a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 __all__ = ["DataError"]
