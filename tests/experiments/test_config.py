@@ -124,6 +124,7 @@ def test_a_file_that_is_no_configuration_is_refused_before_it_is_parsed():
         ("\ufeff" + EXPECTED, "not JSON"),
         (b"\xff" + EXPECTED.encode(), "not UTF-8 at byte 0"),
         (EXPECTED.encode("utf-16"), "not UTF-8 at byte 0"),
+        ("\ud800", "not UTF-8 at byte 0"),
         ("[" * 33 + "]" * 33, "32 levels"),
         ("[" * 400_000, "32 levels"),
         ('{"a":' * 150_000, "32 levels"),
