@@ -12,6 +12,7 @@ from jaxml.models.vae.latent import (
     sample,
 )
 from jaxml.models.vae.model import VAE, Posterior, conditional_log_prob, decode, posterior
+from jaxml.models.vae.network import SharedVariance, mlp
 from jaxml.models.vae.objective import (
     Elbo,
     dreg_loss,
@@ -26,6 +27,7 @@ __all__ = [
     "VAE",
     "Elbo",
     "Posterior",
+    "SharedVariance",
     "active_units",
     "activity",
     "conditional_log_prob",
@@ -43,6 +45,7 @@ __all__ = [
     "log_likelihood",
     "log_weight",
     "loss",
+    "mlp",
     "posterior",
     "reconstruct",
     "sample",
