@@ -19,7 +19,7 @@ class DataError(ValueError):
         super().__init__(_one_line(f"{self.path}: {reason}"))
 
     def __reduce__(self):
-        # The default rebuilds from the joined message and fails on the way out of a loading process.
+        # The default rebuilds from the joined message: a loading process could not report it.
         return type(self), (self.path, self.reason)
 
 
