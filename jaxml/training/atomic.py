@@ -4,12 +4,11 @@
 import io
 import json
 import os
-import secrets
 from os import PathLike
 from pathlib import Path
 from typing import TextIO
 
-from jaxml.training.directory import CheckpointError, reason, sync
+from jaxml.training.directory import CheckpointError, reason, sync, temporary
 
 
 def write_bytes(path: str | PathLike[str], data: bytes) -> None:
@@ -22,16 +21,16 @@ def write_bytes(path: str | PathLike[str], data: bytes) -> None:
       CheckpointError: if the file cannot be written; the old file is then intact.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
+    beside = temporary(target)
     try:
         try:
-            with open(temporary, "xb") as file:
+            with open(beside, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            os.replace(beside, target)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
         sync(target.parent)
     except OSError as error:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TEMPORARY = re.compile(r"\..{1,64}\.[0-9a-f]{16}\.tmp")
 
 
 class CheckpointError(RuntimeError):
@@ -75,9 +76,29 @@ def prepare(path: str | PathLike[str]) -> Path:
 
 def _probe(place: Path) -> None:
     """Make and remove a file: permissions, quotas and read-only mounts are only known by trying."""
-    probe = place / f".probe-{secrets.token_hex(8)}"
+    probe = temporary(place / "probe")
     os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     probe.unlink()
+
+
+def temporary(target: Path) -> Path:
+    """A free name beside `target` for a file on its way to become `target`, or to vanish."""
+    return target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
+
+
+def clean(place: Path) -> None:
+    """Remove the temporary files that a killed process left; only the holder of the run's lock may.
+
+    Raises:
+      CheckpointError: if one cannot be removed.
+    """
+    try:
+        for name in os.listdir(place):
+            path = place / name
+            if TEMPORARY.fullmatch(name) and path.is_file() and not path.is_symlink():
+                path.unlink()
+    except OSError as error:
+        raise CheckpointError(place, f"cannot be cleaned: {reason(error)}") from error
 
 
 def sync(path: str | PathLike[str]) -> None:
@@ -99,4 +120,13 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-__all__ = ["CheckpointError", "check_name", "one_line", "prepare", "reason", "sync"]
+__all__ = [
+    "CheckpointError",
+    "check_name",
+    "clean",
+    "one_line",
+    "prepare",
+    "reason",
+    "sync",
+    "temporary",
+]

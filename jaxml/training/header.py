@@ -57,11 +57,11 @@ def read(root: Path) -> Header:
         if facts.pop("format") != FORMAT:
             raise ValueError(f"is not of format {FORMAT}")
         version = facts.pop("version")
-        if type(version) is int and version > VERSION:
+        if type(version) is not int or version < 1:
+            raise ValueError(f"format version {version!r} is unknown")
+        if version > VERSION:
             why = f"format version {version} is newer than {VERSION}: a newer jaxml can read it"
             raise CheckpointError(path, why)
-        if version != VERSION:
-            raise ValueError(f"format version {version!r} is unknown")
         return _checked(Header(**facts))
     except PermissionError as error:
         raise CheckpointError(path, f"cannot be read: {reason(error)}") from error

@@ -185,8 +185,8 @@ def _place(array: np.ndarray, like: Any) -> Any:
     if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(jnp.asarray(array), impl=_implementation(like))
         return key if sharding is None else jax.device_put(key, sharding)
-    # Aliased NumPy memory could not be donated to the training step.
-    return jax.device_put(array, sharding, may_alias=False)
+    # The first call may borrow NumPy's memory, which no step could reuse; the second copies.
+    return jax.device_put(jax.device_put(array, sharding), sharding, may_alias=False)
 
 
 def _implementation(key: Any) -> Any:
