@@ -37,6 +37,7 @@ clean:
 
 # The stamps make the set-up run once, and again when the requirements change.
 $(BIN)/python:
+	@echo "setting up $(VENV): a minute or two"
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
