@@ -206,8 +206,6 @@ def _verified(directory: Path, step: int) -> Header:
         shown = ", ".join(map(str, steps(directory))) or "none"
         raise CheckpointError(root, f"step {step} is not saved here; saved: {shown}")
     try:
-        if root.is_symlink() or not root.is_dir():
-            raise DamagedError(root, "is not a directory")
         manifest.check(root)
         facts = header.read(root)
         if facts.step != step:

@@ -47,6 +47,8 @@ def check(root: Path) -> None:
       DamagedError: naming the first file that is missing, added, changed or no plain file.
       CheckpointError: if a file may not be read.
     """
+    if root.is_symlink() or not root.is_dir():
+        raise DamagedError(root, "is not a directory of its own")
     path = root / SEAL
     try:
         seal = path.read_bytes()

@@ -64,13 +64,17 @@ def discard(path: Path) -> None:
     Raises:
       CheckpointError: if name, type or marker say that it is not ours; nothing is deleted then.
     """
-    ours = STEP.fullmatch(path.name) or PASSING.fullmatch(path.name)
-    if not ours or path.is_symlink() or not (path / MARKER).is_file():
+    if not _ours(path):
         raise CheckpointError(path, f"is not deleted: not a directory with our {MARKER}")
     step = path.name if STEP.fullmatch(path.name) else path.name.split("-")[1]
     trash = path.with_name(f".trash-{step}-{secrets.token_hex(4)}")
     path.rename(trash)
     _delete(trash)
+
+
+def _ours(path: Path) -> bool:
+    named = STEP.fullmatch(path.name) or PASSING.fullmatch(path.name)
+    return bool(named) and not path.is_symlink() and (path / MARKER).is_file()
 
 
 def _delete(path: Path) -> None:
@@ -97,9 +101,9 @@ def clean(directory: Path) -> None:
         path = directory / name
         if not PASSING.fullmatch(name) or path.is_symlink() or not path.is_dir():
             continue
-        if (path / MARKER).is_file():
+        if _ours(path):
             _delete(path)
-        elif not any(path.iterdir()):  # killed between making the directory and marking it
+        elif not any(path.iterdir()):  # killed before the marker was made, or after it went
             path.rmdir()
 
 
@@ -140,7 +144,7 @@ def retain(directory: Path, keep: int) -> None:
         return
     kept = {*found[-keep:], best(directory), sound}
     for step in found:
-        if step not in kept and (place(directory, step) / MARKER).is_file():
+        if step not in kept and _ours(place(directory, step)):
             discard(place(directory, step))
 
 
