@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the words of a command line to an exit code."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from experiments.config import suggestion
+from experiments.options import ConfigError, printable
+from jaxml.data.error import DataError
+from jaxml.training import NonFiniteError
+from jaxml.training.directory import CheckpointError, one_line
+from jaxml.training.signal import Interrupted
+
+COMMANDS = {
+    "list": "experiments.listing",
+    "train": "experiments.train",
+    "sample": "experiments.sample",
+    "evaluate": "experiments.evaluate",
+    "compare": "experiments.compare",
+    "verify": "experiments.verify",
+    "replay": "experiments.replay",
+}
+EXIT_CODES = ((ConfigError, 2), (DataError, 3), (CheckpointError, 4), (NonFiniteError, 5))
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Run a command by name; errors become one line on stderr that starts with `error:`."""
+    try:
+        find(name)(argv)
+        sys.stdout.flush()
+    except tuple(kind for kind, _ in EXIT_CODES) as error:
+        complain(str(error))
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except Interrupted as error:
+        complain(str(error))
+        return error.exit_code
+    except BrokenPipeError:  # the reader of our output left: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        complain("out of memory")
+        return 1
+    except Exception as error:
+        if os.environ.get("JAXML_TRACEBACK"):
+            raise
+        complain(f"{type(error).__name__}: {error} (JAXML_TRACEBACK=1 shows where)")
+        return 1
+    return 0
+
+
+def find(name: str) -> Callable[[Sequence[str]], None]:
+    """The `main` of a command.
+
+    Raises:
+      ConfigError: there is no such command.
+    """
+    if name not in COMMANDS:
+        raise ConfigError(f"{printable(name)}: unknown command{suggestion(name, COMMANDS)}")
+    return importlib.import_module(COMMANDS[name]).main
+
+
+def complain(message: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    print(f"error: {one_line(message)}", file=sys.stderr)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an experiment is: a module with a Config, a TINY, some FACTS and a `build`."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.config import suggestion
+from experiments.options import ConfigError, printable
+from jaxml.metrics import Evidence
+from jaxml.types import Batches, Key, Model, Rule, State
+
+NAMES = ("vae_digits", "vae_mnist", "conv_vae_mnist", "vqvae_fashion")
+"""Every experiment, in the order in which a reader should meet them."""
+
+
+class Facts(NamedTuple):
+    """What `list` shows of an experiment.
+
+    Attributes:
+      family: the model family.
+      data: the data set and its preparation.
+      expected: the number to expect, with its unit and its meaning.
+      minutes: how long training takes on two CPU cores.
+    """
+
+    family: str
+    data: str
+    expected: str
+    minutes: float
+
+
+class Sheet(NamedTuple):
+    """A picture made of small images.
+
+    Attributes:
+      images: `(n, H, W)` or `(n, H, W, 3)`, intensities in [0, 1].
+      columns: images a row.
+      caption: what a reader sees.
+    """
+
+    images: np.ndarray
+    columns: int
+    caption: str
+
+
+class Experiment(NamedTuple):
+    """What `build(config)` returns; every function in it is pure but for its pictures' pixels.
+
+    Attributes:
+      model: freshly initialized.
+      rule: how it learns.
+      batches: the training data.
+      learned: `(model, state) -> model`: the one to look at (an average, or the model itself).
+      draw: `(model, key) -> sheets`, by file name: samples, reconstructions.
+      validate: `(model, key) -> {name: number}` on the validation split, during training.
+      n_test: examples in the test split.
+      evaluate: `(model, key, progress) -> evidence` on the test split; `progress(n_done)`.
+      sample: `(model, key, n) -> Sheet`.
+      diagnose: `(model, key) -> {name: text}`: what a person should know beside the evidence.
+    """
+
+    model: Model
+    rule: Rule
+    batches: Batches
+    learned: Callable[[Model, State], Model]
+    draw: Callable[[Model, Key], Mapping[str, Sheet]]
+    validate: Callable[[Model, Key], Mapping[str, float]]
+    n_test: int
+    evaluate: Callable[[Model, Key, Callable[[int], None]], Sequence[Evidence]]
+    sample: Callable[[Model, Key, int], Sheet]
+    diagnose: Callable[[Model, Key], Mapping[str, str]]
+
+
+def find(name: str) -> ModuleType:
+    """The module of a listed experiment; a name never reaches the import system unlisted.
+
+    Raises:
+      ConfigError: the name is not listed.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"{printable(name)}: unknown experiment{suggestion(name, NAMES)}")
+    return importlib.import_module(f"experiments.{name}")

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run leaves for a person: pictures while it trains; evidence and a report when it ends."""
+
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import optax
+
+import jaxml
+from experiments import pages
+from experiments.experiment import Experiment, Sheet
+from jaxml.metrics import Evidence, to_json
+from jaxml.training import atomic, figure, log, progress
+from jaxml.training.run import METRICS, Run, digests
+from jaxml.types import Key, Model, State
+
+VALIDATION = "validation.jsonl"
+LOOK, EVALUATE, SAMPLE, DIAGNOSE = (np.uint32(2**32 - 2 - i) for i in range(4))
+"""What the run's key is folded with, beside the int32 steps of training."""
+
+
+def look(run: Run, experiment: Experiment, step: int, model: Model, state: State, key: Key) -> None:
+    """Draw and validate what has been learned so far; the same noise each time, to compare by eye."""
+    learned = experiment.learned(model, state)
+    numbers = experiment.validate(learned, jax.random.fold_in(key, LOOK))
+    with atomic.open_at(run.directory / VALIDATION, step - 1) as file:
+        log.append(file, step, {name: np.array([value]) for name, value in numbers.items()})
+    draw(run.directory, experiment, learned, key, f"step-{step:07d}-")
+
+
+def draw(directory: Path, experiment: Experiment, learned: Model, key: Key, prefix: str) -> None:
+    """Write every sheet as `samples/<prefix><name>.png`."""
+    (directory / "samples").mkdir(exist_ok=True)
+    for name, sheet in experiment.draw(learned, jax.random.fold_in(key, SAMPLE)).items():
+        save(sheet, directory / "samples" / f"{prefix}{name}.png")
+
+
+def save(sheet: Sheet, path: Path) -> None:
+    """Write one sheet as a PNG file."""
+    figure.sheet(sheet.images, path, columns=sheet.columns)
+
+
+def evaluate(name: str, experiment: Experiment, learned: Model, key: Key) -> Sequence[Evidence]:
+    """The evidence on the test split, with a progress bar over its examples."""
+    with progress.bar(f"{name}: evaluating", experiment.n_test) as bar:
+        return experiment.evaluate(learned, jax.random.fold_in(key, EVALUATE), bar.update)
+
+
+def conclude(
+    name: str,
+    experiment: Experiment,
+    settings: Any,
+    run: Run,
+    model: Model,
+    state: State,
+    seconds: float,
+) -> None:
+    """Evidence, the last pictures, `result.json` and `report.html`."""
+    key, step = jax.random.key(settings.seed), settings.steps
+    learned = experiment.learned(model, state)
+    draw(run.directory, experiment, learned, key, "final-")
+    evidence = evaluate(name, experiment, learned, key)
+    result = {
+        "experiment": name,
+        "step": step,
+        "seconds": round(seconds, 1),
+        "metrics": {k: float(v[-1]) for k, v in log.read(run.directory / METRICS).items()},
+        "evidence": [to_json(item) for item in evidence],
+        "sha256": digests(model, state, key, experiment.batches.fingerprint, step),
+        "environment": environment(),
+    }
+    run.finish(result)
+    diagnosis = experiment.diagnose(learned, jax.random.fold_in(key, DIAGNOSE))
+    pages.write(run.directory, settings, diagnosis)
+    tell(evidence)
+    print(f"report: {run.directory / 'report.html'}")
+
+
+def tell(evidence: Sequence[Evidence]) -> None:
+    """One line a piece of evidence on stdout."""
+    for item in evidence:
+        print(f"{item.protocol.get('estimator', item.quantity)}: {item}")
+
+
+def environment() -> dict[str, str]:
+    """The versions and the device that produced the numbers."""
+    return {
+        "jaxml": jaxml.__version__,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "numpy": np.__version__,
+        "device": jax.devices()[0].device_kind,
+        "platform": platform.platform(terse=True),
+    }

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`train NAME`: from a configuration to a directory with samples, evidence and a report."""
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from experiments import arguments, config, outcome
+from experiments.experiment import Experiment, find
+from experiments.options import ConfigError, quote
+from jaxml.data import example_ids
+from jaxml.training import NonFiniteError, crash, fit, progress
+from jaxml.training import run as runs
+from jaxml.training.signal import Inbox, inbox
+
+RESUME = {"never": runs.never, "auto": runs.newest, "last-good": runs.last_good}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to run, beside what to run."""
+
+    run_dir: str = ""
+    """Where the run is kept; runs/NAME if empty. Its parent must exist, but for `runs`."""
+    resume: Literal["never", "auto", "last-good"] = "never"
+    """Begin only (never), continue from the newest checkpoint (auto), or from the newest sound one."""
+    data_dir: str = ""
+    """Where data sets lie; the environment's JAXML_DATA_DIR if empty."""
+    tiny: bool = False
+    """A run of under a minute, to see that everything works; its numbers mean nothing."""
+    allow_change: tuple[str, ...] = ()
+    """Parts of the run's identity that may differ on resume: config.batch_size, data, ..."""
+    log_sample_ids: str = ""
+    """A file to which the example ids of every step are appended, one line a step."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Train one experiment, or continue a run."""
+    if not argv or argv[0].startswith("-"):
+        raise ConfigError("train: expected the name of an experiment (`list` shows them)")
+    name, words = argv[0], argv[1:]
+    module = find(name)
+    base = module.Config()
+    if "--tiny" in words:
+        base = dataclasses.replace(base, **module.TINY)
+    if {"-h", "--help"} & set(words):
+        print(arguments.usage(Options(), f"train {name}"), arguments.usage(base, f"train {name}"))
+        return
+    options, settings = arguments.parse_each([Options(), base], words)
+    with inbox() as box:
+        directory = Path(options.run_dir or f"runs/{name}")
+        if not options.run_dir:
+            Path("runs").mkdir(exist_ok=True)
+        with runs.open_run(directory, resume=RESUME[options.resume]) as run:
+            experiment = module.build(settings, options.data_dir or None)
+            learn(name, experiment, settings, options, run, box)
+
+
+def learn(
+    name: str, experiment: Experiment, settings: Any, options: Options, run: runs.Run, box: Inbox
+) -> None:
+    """Train to the last step, then look at what was learned."""
+    key = jax.random.key(settings.seed)
+    text = config.dump(settings)
+    identity = {
+        "experiment": name,
+        "config": json.loads(text)["config"],
+        "data": dict(experiment.batches.fingerprint),
+    }
+    state = experiment.rule.init(experiment.model, jax.random.fold_in(key, 0))
+    model, state = run.start(identity, text, experiment.model, state, allow=options.allow_change)
+    started, chunk = time.perf_counter(), math.gcd(settings.save_every, settings.look_every)
+    steps = fit(
+        experiment.rule,
+        model,
+        experiment.batches,
+        key,
+        steps=settings.steps,
+        state=state,
+        first=run.first,
+        chunk=chunk,
+        seconds=0.5,
+    )
+    step = run.first
+    with progress.bar(name, settings.steps, run.first) as bar, box.deferred():
+        try:
+            for step, model, state, metrics in steps:
+                run.record(step, metrics)
+                if options.log_sample_ids:
+                    append_ids(options.log_sample_ids, experiment, step, metrics)
+                if step % settings.look_every == 0:
+                    outcome.look(run, experiment, step, model, state, key)
+                if step % settings.save_every == 0 or step == settings.steps or box.pending:
+                    run.save(step, model, state)
+                bar.update(step, metrics)
+                if box.pending:
+                    run.wait()
+                    box.check()
+        except NonFiniteError as error:
+            crash.write(run.directory, error, identity)
+            raise
+        run.wait()
+    outcome.conclude(name, experiment, settings, run, model, state, time.perf_counter() - started)
+
+
+def append_ids(path: str, experiment: Experiment, step: int, metrics: dict) -> None:
+    """One line a step: `{"step": ..., "ids": [...]}`."""
+    n = len(next(iter(metrics.values())))
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            for i in range(step - n, step):
+                ids = np.asarray(example_ids(experiment.batches.fingerprint, i)).tolist()
+                file.write(json.dumps({"step": i + 1, "ids": ids}) + "\n")
+    except OSError as error:
+        raise ConfigError(f"--log-sample-ids: {quote(path)}: {error.strerror}") from None

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run directory: one writer, a log of every step, checkpoints, and the way back into them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, TextIO
+
+import jax
+import numpy as np
+
+from jaxml.training import atomic, checkpoint, lock, log
+from jaxml.training.directory import CheckpointError, prepare
+from jaxml.training.identity import refused
+from jaxml.types import Key, Model, State
+
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+CONFIG = "config.json"
+RESULT = "result.json"
+CHANGES = "changes.jsonl"
+
+Resume = Callable[[Path], int | None]
+"""How to choose the step to continue from, given the directory of checkpoints; None: the start."""
+
+
+def never(checkpoints: Path) -> None:
+    """Only ever begin: a directory that holds a run is refused.
+
+    Raises:
+      CheckpointError: if a run was begun here.
+    """
+    if (checkpoints.parent / CONFIG).exists() or checkpoint.steps(checkpoints):
+        raise CheckpointError(
+            checkpoints.parent, "holds a run already; resume it or choose another"
+        )
+
+
+def newest(checkpoints: Path) -> int | None:
+    """Continue from the newest checkpoint, or begin; a damaged one is an error."""
+    return checkpoint.latest(checkpoints)
+
+
+def last_good(checkpoints: Path) -> int | None:
+    """Continue from the newest sound checkpoint; damaged ones are set aside, and both are told."""
+    step, damaged = checkpoint.latest_good(checkpoints)
+    if damaged:
+        shown = ", ".join(map(str, damaged))
+        print(f"checkpoint of step {shown} is damaged and set aside; continuing from step {step}")
+    return step
+
+
+class Run:
+    """An open run directory; made by `open_run`.
+
+    Attributes:
+      directory: where it is.
+      first: the step to continue from; 0 at the beginning.
+    """
+
+    def __init__(self, directory: Path, first: int | None, writer: checkpoint.Writer, rows: TextIO):
+        self.directory = directory
+        self.first = first or 0
+        self._resumes = first is not None
+        self._saved = self.first if self._resumes else -1
+        self._writer, self._rows = writer, rows
+        self._identity: dict[str, Any] = {}
+
+    def start(
+        self,
+        identity: Mapping[str, Any],
+        config: str,
+        model: Model,
+        state: State,
+        *,
+        allow: Collection[str] = (),
+    ) -> tuple[Model, State]:
+        """Begin with `model` and `state`, or put in their place what the checkpoint holds.
+
+        Args:
+          identity: JSON facts that a resume must find unchanged: configuration, data, versions.
+          config: the text of `config.json`.
+          model, state: freshly initialized; their structure, shapes and dtypes must be the saved.
+          allow: paths of the identity that may differ this time; what did is logged.
+
+        Raises:
+          CheckpointError: naming the first five differences, or the damage.
+        """
+        self._identity = json.loads(json.dumps(identity))
+        if not self._resumes:
+            atomic.write_text(self.directory / CONFIG, config)
+            return model, state
+        place = self.directory / CHECKPOINTS
+        saved = checkpoint.verify(place, self.first)["identity"]
+        bad, good = refused(saved, self._identity, allow)
+        if bad:
+            more = f" (and {len(bad) - 5} more)" if len(bad) > 5 else ""
+            shown = "; ".join(bad[:5]) + more
+            raise CheckpointError(self.directory, f"step {self.first} is of another run: {shown}")
+        if good:
+            with atomic.open_at(self.directory / CHANGES, self.first - 1) as changes:
+                changes.write(json.dumps({"step": self.first, "changes": good}) + "\n")
+            atomic.write_text(self.directory / CONFIG, config)
+        like = {"model": model, "state": state}
+        tree, _ = checkpoint.load(place, self.first, like)
+        return tree["model"], tree["state"]
+
+    def record(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Append one line a step to `metrics.jsonl`; `step` is the last of them."""
+        log.append(self._rows, step, metrics)
+
+    def save(self, step: int, model: Model, state: State, *, best: float | None = None) -> None:
+        """Save a checkpoint in the background; a step that is saved already is left as it is."""
+        if step == self._saved:
+            return
+        tree = {"model": model, "state": state}
+        self._writer.save(step, tree, {"identity": self._identity}, best=best)
+        self._saved = step
+
+    def wait(self) -> None:
+        """Wait for the checkpoint under way, and raise what went wrong with it."""
+        self._writer.wait()
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Wait for the checkpoint under way, then write `result.json`."""
+        self._writer.wait()
+        text = json.dumps(result, indent=2, sort_keys=True, allow_nan=False)
+        atomic.write_text(self.directory / RESULT, text + "\n")
+
+
+@contextmanager
+def open_run(
+    directory: str | PathLike[str], *, resume: Resume = never, keep: int = 2
+) -> Iterator[Run]:
+    """Make or enter a run directory as its only writer.
+
+    Args:
+      directory: its parent must exist.
+      resume: `never`, `newest`, or another choice of the step.
+      keep: how many of the newest checkpoints stay, beside the best.
+
+    Raises:
+      CheckpointError: if the directory cannot be used, is held by another process, holds a run
+        that must not be resumed, or a checkpoint could not be saved.
+    """
+    place = prepare(directory)
+    with lock.hold(place):
+        first = resume(place / CHECKPOINTS)
+        with (
+            atomic.open_at(place / METRICS, first or 0) as rows,
+            checkpoint.writer(place / CHECKPOINTS, keep=keep) as writer,
+        ):
+            yield Run(place, first, writer, rows)
+
+
+def digests(model: Model, state: State, key: Key, data: Mapping[str, Any], step: int) -> dict:
+    """The sha256 of everything that decides how a run goes on.
+
+    `model` is the parameters; each part of a composed state has its own; `key` is the run's key;
+    `data` is the data's fingerprint and the position in it.
+    """
+    parts = state if isinstance(state, dict) else {"rule": state}
+    position = json.dumps([data, step], sort_keys=True)
+    return {
+        "params": checkpoint.digest(model),
+        **{f"state.{name}": checkpoint.digest(part) for name, part in parts.items()},
+        "key": checkpoint.digest(jax.random.key_data(key)),
+        "data": hashlib.sha256(position.encode()).hexdigest(),
+    }

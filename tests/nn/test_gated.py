@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of gated networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxml.nn.gated import GatedMLP
+
+
+def test_the_output_is_the_formula_in_numpy():
+    """h = (Wx + b) ⊙ σ(Vx + c) layer by layer, the first half of a product being the value."""
+    net = GatedMLP(3, (4, 5), 2, n_context=1, rngs=nnx.Rngs(0))
+    for layer in [*net.layers, net.last]:
+        layer.bias[...] = jax.random.normal(jax.random.key(layer.bias.size), layer.bias.shape)
+    x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    context = np.random.default_rng(1).normal(size=(7, 1)).astype(np.float32)
+    h = np.concatenate([x, context], axis=1)
+    for layer, width in zip(net.layers, (4, 5), strict=True):
+        both = h @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
+        h = both[:, :width] / (1 + np.exp(-both[:, width:]))
+    expected = h @ np.asarray(net.last.kernel[...]) + np.asarray(net.last.bias[...])
+    np.testing.assert_allclose(net(jnp.asarray(x), jnp.asarray(context)), expected, atol=1e-5)
+
+
+def test_sizes_are_checked():
+    """A size below one is named."""
+    with pytest.raises(ValueError, match="widths: expected a positive size, got 0"):
+        GatedMLP(3, (4, 0), 2, rngs=nnx.Rngs(0))
