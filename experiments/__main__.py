@@ -9,7 +9,7 @@ USAGE = """\
 usage: python -m experiments COMMAND ...
 
   list                              the experiments: family, data, expected number, minutes
-  train NAME [--option value ...]   train; ends with samples, evidence and a report (--help: options)
+  train NAME [--option value ...]   train; ends with samples, evidence, a report (--help)
   sample RUN [--num N] [--seed S] [--out F]
                                     draw from a run's checkpoint
   evaluate RUN                      likelihood and sample-quality evidence on the test split
@@ -17,8 +17,8 @@ usage: python -m experiments COMMAND ...
   verify RUN                        check every checkpoint against its manifest
   replay RUN                        run the bad step of a crashed run again and name what broke
 
-Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or storage, 5 non-finite training,
-130 and 143 signals."""
+Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint or storage, 5 non-finite
+training, 130 and 143 signals."""
 
 
 def main(argv: list[str]) -> int:

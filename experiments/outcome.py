@@ -25,7 +25,7 @@ LOOK, EVALUATE, SAMPLE, DIAGNOSE = (np.uint32(2**32 - 2 - i) for i in range(4))
 
 
 def look(run: Run, experiment: Experiment, step: int, model: Model, state: State, key: Key) -> None:
-    """Draw and validate what has been learned so far; the same noise each time, to compare by eye."""
+    """Draw and validate what has been learned so far, with the same noise each time."""
     learned = experiment.learned(model, state)
     numbers = experiment.validate(learned, jax.random.fold_in(key, LOOK))
     with atomic.open_at(run.directory / VALIDATION, step - 1) as file:

@@ -30,7 +30,7 @@ class Options:
     run_dir: str = ""
     """Where the run is kept; runs/NAME if empty. Its parent must exist, but for `runs`."""
     resume: Literal["never", "auto", "last-good"] = "never"
-    """Begin only (never), continue from the newest checkpoint (auto), or from the newest sound one."""
+    """Begin only (never), or continue from the newest (auto) or the newest sound checkpoint."""
     data_dir: str = ""
     """Where data sets lie; the environment's JAXML_DATA_DIR if empty."""
     tiny: bool = False

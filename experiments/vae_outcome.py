@@ -117,6 +117,6 @@ def diagnose(held_out: Array, model: Model, key: Key) -> Mapping[str, str]:
     rate = np.asarray(vae.kl_per_dimension(model, x))
     verdict = "no sign of posterior collapse" if active > 1 else "the posterior has collapsed"
     return {
-        "active units": f"{active} of {model.n_latent} latent dimensions vary with the data; {verdict}",
+        "active units": f"{active} of {model.n_latent} dimensions vary with the data; {verdict}",
         "rate": f"{rate.sum():.2f} nats in all, {rate.max():.2f} in the busiest dimension",
     }

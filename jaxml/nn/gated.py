@@ -2,6 +2,7 @@
 """Fully connected networks whose units are switched by gates of their own."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +45,7 @@ class GatedMLP(nnx.Module):
                 raise ValueError(f"{name}: expected a positive size, got {size}")
         self.layers = nnx.List(
             nnx.Linear(a, 2 * b, dtype=dtype, rngs=rngs)
-            for a, b in zip(sizes[:-1], sizes[1:], strict=True)
+            for a, b in pairwise(sizes)
         )
         self.last = nnx.Linear(sizes[-1], n_out, dtype=dtype, rngs=rngs)
 
@@ -53,6 +54,7 @@ class GatedMLP(nnx.Module):
         x: Float[Array, "*batch n_in"],
         context: Float[Array, "*batch n_context"] | None = None,
     ) -> Float[Array, "*batch n_out"]:
+        """The output for each row of x."""
         h = attach(x, context)
         for layer in self.layers:
             value, gate = jnp.split(layer(h), 2, axis=-1)

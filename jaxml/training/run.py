@@ -83,7 +83,8 @@ class Run:
         Args:
           identity: JSON facts that a resume must find unchanged: configuration, data, versions.
           config: the text of `config.json`.
-          model, state: freshly initialized; their structure, shapes and dtypes must be the saved.
+          model: freshly initialized; its structure, shapes and dtypes must be the saved one's.
+          state: likewise.
           allow: paths of the identity that may differ this time; what did is logged.
 
         Raises:
