@@ -80,7 +80,8 @@ def test_pictures_keep_their_pixels(tmp_path, shape):
         events.image(1, "reals", pixels.astype(np.float32) / 255)
     for name in ("bytes", "reals"):
         png = shown(tmp_path)[name, 1].image.encoded_image_string
-        decoded = np.asarray(Image.open(io.BytesIO(png)))
+        with Image.open(io.BytesIO(png)) as image:
+            decoded = np.asarray(image)
         want = pixels.reshape(4, 5, -1)
         np.testing.assert_array_equal(decoded.reshape(4, 5, -1)[..., : want.shape[-1]], want)
 

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures as PNG files: sheets of images, training curves, latent space."""
+
+from jaxml.training.figure.curve import curves
+from jaxml.training.figure.grid import png, sheet, tile
+from jaxml.training.figure.latent import scatter, traversal
+from jaxml.training.figure.series import Series, panels
+
+__all__ = ["Series", "curves", "panels", "png", "scatter", "sheet", "tile", "traversal"]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Curves before they are drawn: which belong together, how they are thinned, what part is shown."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+SPLITS = ("train", "validation", "valid", "test")
+BOOKKEEPING = {"stopped", "bad_leaf", "skipped"}
+N_BINS = 400
+
+
+class Series(NamedTuple):
+    """Values at steps; NaN where there is none."""
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class Trace(NamedTuple):
+    """A series in at most `N_BINS` bins of steps, empty bins left out.
+
+    Attributes:
+      x: the mean step of each bin.
+      low, high: the extremes in each bin: the raw curve, whatever its length.
+      smooth: a Gaussian average over the means of the bins.
+      first: the first raw value.
+    """
+
+    x: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    smooth: np.ndarray
+    first: float
+
+
+class Frame(NamedTuple):
+    """The part of the plane that is shown.
+
+    Attributes:
+      x, y: limits.
+      log: whether the y axis is logarithmic.
+      start: the first value of the curve whose beginning is left out of the frame, if one is.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    log: bool
+    start: float | None
+
+
+Panels = dict[str, dict[str, Series]]
+
+
+def panels(columns: Mapping[str, np.ndarray]) -> Panels:
+    """The columns of a log (`jaxml.training.log.read`) as panels of curves.
+
+    `loss`, `train/loss` and `validation/loss` share the panel `loss`; the entries of a vector
+    share a panel. Losses come first. What a guard counts is left out unless it counted something.
+    """
+    found: Panels = {}
+    for name in sorted(columns, key=lambda name: name.split("/")[-1] != "loss"):
+        values = np.asarray(columns[name], np.float64)
+        idle = name.split("/")[-1] in BOOKKEEPING and not (values > 0).any()
+        if name == "step" or idle or not np.isfinite(values).any():
+            continue
+        split, _, rest = name.partition("/")
+        panel, label = (rest, split) if rest and split in SPLITS else (name, "train")
+        values = values.reshape(len(values), -1)
+        for i, column in enumerate(values.T[:10]):
+            member = label if values.shape[1] == 1 else f"{label} {i}"
+            there = np.isfinite(column)
+            series = Series(np.asarray(columns["step"])[there], column[there])
+            found.setdefault(panel, {})[member] = series
+    return found
+
+
+def trace(series: Series) -> Trace:
+    """The series thinned and smoothed; every extreme of the raw values survives in low and high.
+
+    Raises:
+      ValueError: if no value is finite.
+    """
+    there = np.isfinite(series.values)
+    steps, values = np.asarray(series.steps, np.float64)[there], series.values[there]
+    if not len(steps):
+        raise ValueError("series: expected at least one finite value")
+    order = np.argsort(steps, kind="stable")
+    steps, values = steps[order], values[order]
+    span = max(steps[-1] - steps[0], 1e-9)
+    bins = np.minimum(N_BINS * (steps - steps[0]) / span, N_BINS - 1).astype(int)
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    counts = np.diff(starts, append=len(steps))
+    x, means = (np.add.reduceat(v, starts) / counts for v in (steps, values))
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    return Trace(x, low, high, _smooth(means, counts), float(values[0]))
+
+
+def _smooth(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """A Gaussian average over the bins, wide where the curve is dense and absent where it is not.
+
+    Few points (a validation curve) are measurements to be seen as they are; many are noise around
+    a line. The average leans to neither side and follows the curve closely at its steep beginning.
+    """
+    n = len(means)
+    if n < N_BINS // 4:
+        return means
+    index = np.arange(n)
+    width = np.minimum(N_BINS / 80, 0.5 + index / 8)[:, None]
+    weights = np.exp(-0.5 * ((index - index[:, None]) / width) ** 2) * counts
+    return weights @ means / weights.sum(1)
+
+
+def frame(traces: list[Trace]) -> Frame:
+    """The part of the plane in which the curves can be read.
+
+    A run falls in its first steps and learns in all the others. Where the fall is more than three
+    times as high as what follows, it leaves the frame, so that the rest can be seen. Positive
+    values over more than a factor of thirty are shown on a logarithmic axis.
+    """
+    x = np.concatenate([t.x for t in traces])
+    first, last = float(x.min()), float(x.max())
+    late = x >= first + 0.05 * (last - first)
+    low, high, smooth = (np.concatenate([t[i] for t in traces]) for i in (1, 2, 3))
+    log = bool(low.min() > 0 and smooth[late].max() > 30 * smooth[late].min())
+    if log:
+        low, high, smooth = np.log10(low), np.log10(high), np.log10(smooth)
+    bottom = min(smooth[late].min(), np.quantile(low[late], 0.02))
+    top = max(smooth[late].max(), np.quantile(high[late], 0.98))
+    size = max(top - bottom, 1e-6 * max(abs(top), abs(bottom)), 1e-12)
+    below = above = 0.08 * size
+    start = None
+    if smooth.max() - smooth.min() <= 3 * size:
+        bottom, top = min(bottom, smooth.min()), max(top, smooth.max())
+    elif smooth.max() - top > bottom - smooth.min():
+        above, start = 0.4 * size, max(t.first for t in traces)
+    else:
+        below, start = 0.4 * size, min(t.first for t in traces)
+    y = (float(bottom - below), float(top + above))
+    return Frame((first, max(last, first + 1)), (10 ** y[0], 10 ** y[1]) if log else y, log, start)
