@@ -74,18 +74,19 @@ def fit(
         state = rule.init(model, jax.random.fold_in(key, INIT))
     leaves, structure = jax.tree.flatten((model, state))
     leaves = [jnp.array(leaf, copy=True) for leaf in leaves]
-    compiled: loop.Loop | None = None
+    compiled = loop.build(rule.update, batches.take, structure, chunk)
+    shapes: dict[str, tuple[int, ...]] | None = None
     length = chunk if seconds is None else 1
     done = first
     while done < steps:
         n = min(length, chunk - done % chunk, steps - done)
         data = batches.feed(done, n, chunk)
-        if compiled is None:
-            compiled = loop.build(rule, model, state, batches, data, key, chunk)
+        if shapes is None:
+            shapes = compiled.shapes(leaves, key, data)
         start = time.perf_counter()
         leaves, rows, n_done = compiled.run(leaves, key, data, np.int32(done), np.int32(n))
         n_done = int(n_done)
-        metrics = loop.columns(np.asarray(rows)[:n_done].copy(), compiled.names)
+        metrics = loop.columns(np.asarray(rows)[:n_done].copy(), shapes)
         length = _next_length(length, time.perf_counter() - start, seconds)
         model, state = jax.tree.unflatten(structure, leaves)
         done += n_done

@@ -1,64 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
 """The compiled loop: any number of steps in one call of one executable."""
 
+import math
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxml.types import Array, Batches, Key, Metrics, Model, Rule, State
+from jaxml.types import Array, Metrics
 
 
 class Loop(NamedTuple):
-    """A rule compiled for one model structure, with donated buffers.
+    """A rule compiled for one structure of model and state.
 
     Attributes:
       run: `(leaves, key, data, first, n) -> (leaves, rows, n_done)`; the leaves are donated.
-      names: the metrics in the order of their columns in `rows`, with their shapes.
+      shapes: `(leaves, key, data) -> {name: shape}`, the metrics in the order of their columns.
     """
 
     run: Callable
-    names: dict[str, tuple[int, ...]]
+    shapes: Callable
 
 
+@lru_cache(maxsize=16)
 def build(
-    rule: Rule, model: Model, state: State, batches: Batches, data, key: Key, capacity: int
+    update: Callable, take: Callable, structure: jax.tree_util.PyTreeDef, capacity: int
 ) -> Loop:
-    """Compile `rule` once for every number of steps up to `capacity`.
+    """Compile `update` once for every number of steps up to `capacity`.
 
     The trip count is an argument of the executable, not a constant in it: a step executes the same
     instructions whether it is run alone, at the start of a chunk or after a resume, and so gives
     the same bits. Across the jit boundary go the bare leaves of model and state: no Python object
-    is rebuilt between steps.
+    is rebuilt between steps. Equal arguments give the same loop, so that continuing to train the
+    same rule compiles nothing.
+
+    Args:
+      update: of the rule.
+      take: of the batches.
+      structure: of `(model, state)`.
+      capacity: rows for metrics.
 
     Raises:
-      TypeError: if the rule returns a model or a state of another structure than it was given.
+      TypeError: when traced, if the rule changes the structure of model or state.
     """
-    leaves, structure = jax.tree.flatten((model, state))
 
     @jax.jit
     def step(leaves, key, data, index, offset):
         model, state = jax.tree.unflatten(structure, leaves)
-        batch = batches.take(data, index, offset)
-        model, state, metrics = rule.update(model, state, batch, jax.random.fold_in(key, index))
+        batch = take(data, index, offset)
+        model, state, metrics = update(model, state, batch, jax.random.fold_in(key, index))
         after, changed = jax.tree.flatten((model, state))
         if changed != structure:
             raise TypeError(
-                f"a rule must keep the structure of model and state:\n{_diff(structure, changed)}"
+                "a rule must keep the structure of model and state;\n"
+                f"before: {str(structure)[:500]}\nafter:  {str(changed)[:500]}"
             )
         return after, metrics
 
-    zero = jnp.zeros((), jnp.int32)
-    _, metrics = jax.eval_shape(step, leaves, key, data, zero, zero)
-    names = {name: value.shape for name, value in metrics.items()}
-    width = sum(int(np.prod(shape)) for shape in names.values())
-    float_dtype = jnp.zeros(()).dtype
+    def shapes(leaves, key, data):
+        zero = jnp.zeros((), jnp.int32)
+        metrics = jax.eval_shape(step, leaves, key, data, zero, zero)[1]
+        return {name: value.shape for name, value in metrics.items()}
 
     @partial(jax.jit, donate_argnums=0)
     def run(leaves, key, data, first, n):
+        dtype = jnp.zeros(()).dtype
+
         def unfinished(carry):
             _, _, offset, halted = carry
             return (offset < n) & ~halted
@@ -66,16 +76,17 @@ def build(
         def body(carry):
             leaves, rows, offset, _ = carry
             leaves, metrics = step(leaves, key, data, first + offset, offset)
-            row = [value.astype(float_dtype).ravel() for value in metrics.values()]
-            row = jnp.concatenate(row) if row else jnp.zeros(0, float_dtype)
+            row = [value.astype(dtype).ravel() for value in metrics.values()]
+            row = jnp.concatenate(row) if row else jnp.zeros(0, dtype)
             return leaves, rows.at[offset].set(row), offset + 1, halt(metrics)
 
-        rows = jnp.zeros((capacity, width), float_dtype)
+        width = sum(math.prod(shape) for shape in shapes(leaves, key, data).values())
+        rows = jnp.zeros((capacity, width), dtype)
         start = (leaves, rows, jnp.zeros((), jnp.int32), jnp.array(False))
         leaves, rows, n_done, _ = jax.lax.while_loop(unfinished, body, start)
         return leaves, rows, n_done
 
-    return Loop(run, names)
+    return Loop(run, shapes)
 
 
 def halt(metrics: Metrics) -> Array:
@@ -93,11 +104,7 @@ def columns(rows: np.ndarray, names: dict[str, tuple[int, ...]]) -> dict[str, np
     """The metrics of a stack of steps, each `(steps, *shape)`."""
     found, at = {}, 0
     for name, shape in names.items():
-        width = int(np.prod(shape))
+        width = math.prod(shape)
         found[name] = rows[:, at : at + width].reshape(len(rows), *shape)
         at += width
     return found
-
-
-def _diff(before, after) -> str:
-    return f"  before: {before}\n  after:  {after}"[:1000]
