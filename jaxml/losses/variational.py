@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from jaxml.numerics import logsumexp
+from jaxml.numerics import logsumexp, widen
 from jaxml.probability import normal
 from jaxml.types import Scalar
 
@@ -89,7 +89,7 @@ def doubly_reparameterized_bound(
     weight = jax.nn.softmax(log_w, axis=0)
     slope, slope_z = pullback(weight)
     linear = jnp.vdot(weight[..., None] * slope_z, z) + sum(
-        jnp.vdot(g, p)
+        jnp.vdot(widen(g), widen(p))
         for g, p in zip(jax.tree.leaves(slope), jax.tree.leaves(parameters), strict=True)
         if jnp.issubdtype(p.dtype, jnp.floating)
     )
