@@ -19,7 +19,6 @@ from jaxml.training import atomic, figure, log, progress
 from jaxml.training.run import METRICS, Run, digests
 from jaxml.types import Key, Model, State
 
-VALIDATION = "validation.jsonl"
 LOOK, EVALUATE, SAMPLE, DIAGNOSE = (np.uint32(2**32 - 2 - i) for i in range(4))
 """What the run's key is folded with, beside the int32 steps of training."""
 
@@ -28,7 +27,7 @@ def look(run: Run, experiment: Experiment, step: int, model: Model, state: State
     """Draw and validate what has been learned so far, with the same noise each time."""
     learned = experiment.learned(model, state)
     numbers = experiment.validate(learned, jax.random.fold_in(key, LOOK))
-    with atomic.open_at(run.directory / VALIDATION, step - 1) as file:
+    with atomic.open_at(run.directory / pages.VALIDATION, step - 1) as file:
         log.append(file, step, {name: np.array([value]) for name, value in numbers.items()})
     draw(run.directory, experiment, learned, key, f"step-{step:07d}-")
 

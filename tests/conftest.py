@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strictness lives here and not in the code: shapes, ranks, dtypes, keys and warnings are errors."""
+"""Strictness lives here, not in the code: shapes, ranks, dtypes, keys and warnings are errors."""
 
 from jaxtyping import install_import_hook
 
