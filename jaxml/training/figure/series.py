@@ -22,7 +22,7 @@ class Trace(NamedTuple):
     """A series in at most `N_BINS` bins of steps, empty bins left out.
 
     Attributes:
-      x: the mean step of each bin.
+      x: the mean step of each bin; at the ends the first and the last step.
       low, high: the extremes in each bin: the raw curve, whatever its length.
       smooth: a Gaussian average over the means of the bins.
       first: the first raw value.
@@ -93,6 +93,7 @@ def trace(series: Series) -> Trace:
     starts = np.flatnonzero(np.diff(bins, prepend=-1))
     counts = np.diff(starts, append=len(steps))
     x, means = (np.add.reduceat(v, starts) / counts for v in (steps, values))
+    x[0], x[-1] = steps[0], steps[-1]
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
     return Trace(x, low, high, _smooth(means, counts), float(values[0]))
 
@@ -116,8 +117,8 @@ def frame(traces: list[Trace]) -> Frame:
     """The part of the plane in which the curves can be read.
 
     A run falls in its first steps and learns in all the others. Where the fall is more than three
-    times as high as what follows, it leaves the frame, so that the rest can be seen. Positive
-    values over more than a factor of thirty are shown on a logarithmic axis.
+    times as high as what follows, it leaves the frame, so that the rest can be seen; a few points are
+    all shown. Positive values over more than a factor of thirty are shown on a logarithmic axis.
     """
     x = np.concatenate([t.x for t in traces])
     first, last = float(x.min()), float(x.max())
@@ -131,7 +132,7 @@ def frame(traces: list[Trace]) -> Frame:
     size = max(top - bottom, 1e-6 * max(abs(top), abs(bottom)), 1e-12)
     below = above = 0.08 * size
     start = None
-    if smooth.max() - smooth.min() <= 3 * size:
+    if smooth.max() - smooth.min() <= 3 * size or len(smooth) < N_BINS // 10:
         bottom, top = min(bottom, smooth.min()), max(top, smooth.max())
     elif smooth.max() - top > bottom - smooth.min():
         above, start = 0.4 * size, max(t.first for t in traces)
