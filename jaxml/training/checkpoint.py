@@ -2,7 +2,8 @@
 """Durable checkpoints: saved behind the caller's back, sealed, verified before they are restored.
 
 A checkpoint is written into a temporary directory (arrays by Orbax, `metadata.json`, the manifest),
-every file and directory is synchronized, and one rename gives it the name of its step.
+every file and directory is synchronized, the arrays are read back, and one rename gives it the name
+of its step.
 """
 
 import math
@@ -133,6 +134,7 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
             facts = facts._replace(digest=leaves.digest_arrays(arrays))
             (path / header.FILE).write_text(header.dumps(facts))
             manifest.write(path)
+            _read_back(path, facts, arrays)
             retention.commit(path, facts.step)
         except BaseException:
             with suppress(OSError, CheckpointError):
@@ -145,6 +147,13 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
     except OSError as error:
         why = f"old checkpoints cannot be deleted: {reason(error)}"
         raise CheckpointError(directory, why) from error
+
+
+def _read_back(path: Path, facts: Header, arrays: Mapping[str, np.ndarray]) -> None:
+    """Restore what was sealed: a seal over a file that never arrived would verify for ever."""
+    specs = {name: leaves.spec(array) for name, array in arrays.items()}
+    if leaves.digest_arrays(storage.read(path / ARRAYS, specs)) != facts.digest:
+        raise OSError("the numbers read back are not those written")
 
 
 def steps(directory: str | PathLike[str]) -> tuple[int, ...]:

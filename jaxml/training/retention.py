@@ -6,6 +6,7 @@ given up by another, so that a kill at any moment leaves no half checkpoint unde
 Whatever is deleted bears a name and a marker file that only this module gives.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -48,6 +49,8 @@ def create(directory: Path, step: int) -> Path:
 
 def commit(temporary: Path, step: int) -> Path:
     """Give a sealed temporary directory the name of its step, and make the name durable."""
+    if not _ours(temporary):
+        raise FileNotFoundError(errno.ENOENT, f"{MARKER} is gone", str(temporary))
     final = place(temporary.parent, step)
     temporary.rename(final)  # fails if a checkpoint is there: its directory is not empty
     try:

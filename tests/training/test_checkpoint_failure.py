@@ -146,6 +146,33 @@ def interrupted(directory):
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("loss", ["array data", "marker", "one bit"])
+def test_what_is_lost_while_saving_is_not_sealed_in(directory, monkeypatch, loss):
+    """What vanishes, or turns, before the manifest is written makes no checkpoint."""
+    seal = manifest.write
+
+    def lose(root):
+        if loss == "marker":
+            (root / retention.MARKER).unlink()
+        else:
+            data = max(root.rglob("d/*"), key=lambda path: path.stat().st_size)
+            raw = bytearray(data.read_bytes())
+            raw[len(raw) // 2] ^= 1
+            data.unlink()
+            if loss == "one bit":
+                data.write_bytes(raw)
+        seal(root)
+
+    with checkpoint.writer(directory) as writer:
+        writer.save(5, small(5), {})
+        writer.wait()
+        monkeypatch.setattr(manifest, "write", lose)
+        writer.save(10, {"w": jnp.arange(1000.0)}, {})
+        with pytest.raises(CheckpointError, match="000000010: step 10 was not saved: "):
+            writer.wait()
+    assert checkpoint.latest_good(directory) == (5, ())
+
+
 def test_a_failure_does_not_hide_another_error(directory, monkeypatch):
     """An exception on its way goes on, and carries the failure as a note."""
     monkeypatch.setattr(storage, "write", full)
