@@ -109,7 +109,7 @@ def check_finite(path: Path, name: str, array: np.ndarray, *, missing: bool) -> 
     Raises:
       DataError: Naming the first bad row.
     """
-    if array.dtype.kind not in "fc":
+    if array.dtype.kind not in "fc" or array.size == 0:
         return
     rows = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
     step = max(1, CHUNK // max(1, rows.shape[1]))

@@ -74,7 +74,10 @@ def _read(
     missing: bool,
 ) -> np.ndarray:
     with archive.open(member) as file:
-        header = read_header(file, f"{path}[{name}]")
+        try:
+            header = read_header(file, path)
+        except DataError as error:
+            raise DataError(path, f"{name} {error.reason}") from None
         if layout is not None:
             check_layout(header, layout, path, name)
         check_size(header, member.file_size, path, name)
