@@ -58,7 +58,7 @@ def conv_general_dilated(
     stride, spread = tuple(window_strides), tuple(lhs_dilation or ones)
     dilation = tuple(rhs_dilation or ones)
     one_dtype = lhs.dtype == rhs.dtype and preferred_element_type in (None, lhs.dtype)
-    one_step = stride == ones or spread == ones
+    one_step = spread == ones or (stride == ones and not isinstance(padding, str))
     if not (one_dtype and one_step and batch_group_count == 1 and out_sharding is None):
         return lax.conv_general_dilated(
             lhs,
@@ -79,9 +79,8 @@ def conv_general_dilated(
     x = jnp.transpose(lhs, (n, *size, c))
     kernel = jnp.transpose(rhs, (*window, i, o))
     if isinstance(padding, str):
-        grown = [s * (m - 1) + 1 for s, m in zip(spread, x.shape[1:-1], strict=True)]
         extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel.shape[:-2], strict=True)]
-        padding = lax.padtype_to_pads(grown, extent, stride, padding)
+        padding = lax.padtype_to_pads(x.shape[1:-1], extent, stride, padding)
     if spread == ones:
         y = convolution(
             x,
@@ -104,21 +103,16 @@ def conv_general_dilated(
 
 def _convolution_of_spread(x, kernel, spread, padding, dilation, groups, precision):
     """A convolution of `x` spread by a step is the transposed convolution of the turned kernel."""
-    extent = [d * (k - 1) for d, k in zip(dilation, kernel.shape[:-2], strict=True)]
-    size = tuple(
-        s * (m - 1) + 1 + low + high - e
-        for s, m, (low, high), e in zip(spread, x.shape[1:-1], padding, extent, strict=True)
-    )
+    window = kernel.shape[:-2]
+    reach = [d * (k - 1) for d, k in zip(dilation, window, strict=True)]
     geometry = Geometry(
-        input=size,
-        kernel=kernel.shape[:-2],
-        stride=spread,
-        padding=tuple(
-            (e - low, s * (m - 1) + 1 + e - (e - low) - n)
-            for e, (low, _), s, m, n in zip(
-                extent, padding, spread, x.shape[1:-1], size, strict=True
-            )
+        input=tuple(
+            s * (m - 1) + 1 + low + high - e
+            for s, m, (low, high), e in zip(spread, x.shape[1:-1], padding, reach, strict=True)
         ),
+        kernel=window,
+        stride=spread,
+        padding=tuple((e - low, e - high) for e, (low, high) in zip(reach, padding, strict=True)),
         dilation=dilation,
         groups=groups,
     )

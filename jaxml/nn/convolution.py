@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxml.layers.convolution import convolution, transposed_convolution
@@ -43,7 +44,7 @@ class Conv(nnx.Module):
         groups: int = 1,
         bias: bool = True,
         kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),  # noqa: B008
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         _check(n_in, n_out, window, groups)
@@ -104,7 +105,7 @@ class ConvTranspose(nnx.Module):
         groups: int = 1,
         bias: bool = True,
         kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(in_axis=-1, out_axis=-2),  # noqa: B008
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         _check(n_in, n_out, window, groups)
