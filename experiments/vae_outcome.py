@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.experiment import Sheet
+from experiments.experiment import Experiment, Sheet
 from jaxml.metrics import Evidence, Kind, from_values
 from jaxml.models import vae
-from jaxml.types import Array, Key, Model
+from jaxml.types import Array, Batches, Key, Model, Rule
 
 ROWS = 100  # test examples per call: the unit of progress and of interruption
 
@@ -35,6 +35,32 @@ class View(NamedTuple):
         """Intensities in [0, 1], `(n, H, W)`."""
         x = (np.asarray(x, np.float32) - self.low) / (1 - self.low)
         return np.clip(x.reshape(-1, *self.shape), 0, 1)
+
+
+def experiment(
+    model: Model,
+    rule: Rule,
+    batches: Batches,
+    view: View,
+    valid: np.ndarray,
+    test: np.ndarray,
+    protocol: Mapping[str, Any],
+    *,
+    n_samples: int,
+) -> Experiment:
+    """The experiment of a VAE whose average is what counts."""
+    return Experiment(
+        model=model,
+        rule=rule,
+        batches=batches,
+        learned=lambda model, state: state["average"]["model"],
+        draw=partial(draw, view, valid),
+        validate=partial(validate, valid),
+        n_test=len(test),
+        evaluate=partial(evaluate, protocol, test, n_samples),
+        sample=partial(sample, view),
+        diagnose=partial(diagnose, valid),
+    )
 
 
 def sample(view: View, model: Model, key: Key, n: int) -> Sheet:
