@@ -7,7 +7,7 @@ from os import PathLike
 import numpy as np
 
 from jaxml.training.figure import style
-from jaxml.training.figure.series import Series, frame, trace
+from jaxml.training.figure.series import Series, colours, frame, trace
 
 
 def curves(
@@ -48,9 +48,9 @@ def curves(
         axes.set_ylim(*window.y)
         if window.log:
             axes.set_yscale("log")
-        for i, (label, t) in enumerate(traces.items()):
+        for i, (label, t) in zip(colours(traces), traces.items(), strict=True):
             colour = style.COLOURS[i % len(style.COLOURS)]
-            axes.fill_between(t.x, t.low, t.high, color=colour, alpha=0.18, linewidth=0)
+            axes.fill_between(t.x, t.low, t.high, color=colour, alpha=0.18, linewidth=0.6)
             marker = "o" if len(t.x) < 40 else ""
             axes.plot(t.x, t.smooth, color=colour, lw=1.6, marker=marker, ms=3, label=label)
         if window.start is not None:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Curves before they are drawn: which belong together, how they are thinned, what part is shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-SPLITS = ("train", "validation", "valid", "test")
+SPLITS = {"train": 0, "validation": 1, "valid": 1, "test": 2}
+"""The splits of the data and their places in the palette, the same in every panel."""
+
 BOOKKEEPING = {"stopped", "bad_leaf", "skipped"}
 N_BINS = 400
 
@@ -76,6 +78,11 @@ def panels(columns: Mapping[str, np.ndarray]) -> Panels:
     return found
 
 
+def colours(labels: Iterable[str]) -> list[int]:
+    """The place of each curve in the palette: its split's, or else its own."""
+    return [SPLITS.get(label, i) for i, label in enumerate(labels)]
+
+
 def trace(series: Series) -> Trace:
     """The series thinned and smoothed; every extreme of the raw values survives in low and high.
 
@@ -117,8 +124,9 @@ def frame(traces: list[Trace]) -> Frame:
     """The part of the plane in which the curves can be read.
 
     A run falls in its first steps and learns in all the others. Where the fall is more than three
-    times as high as what follows, it leaves the frame, so that the rest can be seen; a few points are
-    all shown. Positive values over more than a factor of thirty are shown on a logarithmic axis.
+    times as high as what follows, it leaves the frame, so that the rest can be seen; of a few
+    points all are shown. Positive values over more than a factor of thirty are shown on a
+    logarithmic axis.
     """
     x = np.concatenate([t.x for t in traces])
     first, last = float(x.min()), float(x.max())

@@ -2,11 +2,11 @@
 """Charts as inline SVG: drawn with the colours of the page, light or dark, and no script."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jaxml.training.figure.series import Frame, Series, Trace, frame, trace
+from jaxml.training.figure.series import Frame, Series, Trace, colours, frame, trace
 from jaxml.training.report.markup import Html, element, join, raw
 
 WIDTH, HEIGHT = 440, 230
@@ -26,7 +26,7 @@ def curves(title: str, group: Mapping[str, Series]) -> Html | None:
     legend = [
         element("span", element("i", class_=f"key c{i % 10}"), f"{label} ",
                 element("b", number(float(t.smooth[-1]))))
-        for i, (label, t) in enumerate(traces.items())
+        for i, (label, t) in zip(colours(traces), traces.items(), strict=True)
     ]  # fmt: skip
     if window.start is not None:
         legend.append(element("span", f"starts at {number(window.start)}"))
@@ -38,7 +38,7 @@ def curves(title: str, group: Mapping[str, Series]) -> Html | None:
     return element(
         "figure",
         element("figcaption", element("h3", title), element("p", *legend, class_="legend")),
-        _svg(f"{title}: {told}", _axes(window), _inside(window, traces.values())),
+        _svg(f"{title}: {told}", _axes(window), _inside(window, traces)),
         class_="chart",
     )
 
@@ -98,26 +98,28 @@ def _axes(window: Frame) -> Html:
     for value in ticks(*window.x, most=5):
         if value == int(value):
             x = _x(window, np.array([value]))[0]
-            drawn.append(_text(number(value), min(x, WIDTH - RIGHT - 12), HEIGHT - 6, "middle"))
+            end = x > WIDTH - RIGHT - 20
+            anchor = "end" if end else "middle"
+            drawn.append(_text(number(value), WIDTH if end else x, HEIGHT - 6, anchor))
     return join(*drawn)
 
 
-def _inside(window: Frame, traces: Iterable[Trace]) -> Html:
+def _inside(window: Frame, traces: Mapping[str, Trace]) -> Html:
     """The curves in a viewport of their own, which cuts off what leaves the frame but no dot."""
     left, width, height = LEFT - DOT, WIDTH - LEFT - RIGHT + 2 * DOT, HEIGHT - BOTTOM + DOT
     box = raw(f"{left} 0 {width} {height}")
-    drawn = [_curve(window, t, i) for i, t in enumerate(traces)]
+    drawn = [_curve(window, t, i) for i, t in zip(colours(traces), traces.values(), strict=True)]
     return element("svg", *drawn, x=left, y=0, width=width, height=height, viewBox=box)
 
 
 def _curve(window: Frame, t: Trace, i: int) -> Html:
     x = _x(window, t.x)
     low, high, smooth = (_y(window, v) for v in (t.low, t.high, t.smooth))
-    drawn = []
-    if (t.high > t.low).any():
-        outline = _points(np.concatenate([x, x[::-1]]), np.concatenate([high, low[::-1]]))
-        drawn.append(element("polygon", points=outline, class_=f"band c{i % 10}"))
-    drawn.append(element("polyline", points=_points(x, smooth), class_=f"line c{i % 10}"))
+    outline = _points(np.concatenate([x, x[::-1]]), np.concatenate([high, low[::-1]]))
+    drawn = [
+        element("polygon", points=outline, class_=f"band c{i % 10}"),
+        element("polyline", points=_points(x, smooth), class_=f"line c{i % 10}"),
+    ]
     if len(x) < 40:
         centres = zip(x, smooth, strict=True)
         drawn += [_shape("circle", class_=f"dot c{i % 10}", cx=a, cy=b, r=DOT) for a, b in centres]

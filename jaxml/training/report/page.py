@@ -45,6 +45,16 @@ def section(title: str, *content: Html | None) -> Html | None:
     return element("section", element("h2", title), *content) if content else None
 
 
+def pair(contents: Mapping[str, Html | None]) -> Html | None:
+    """Headed contents side by side where there is room; `None` where there is no content."""
+    blocks = [
+        element("div", element("h2", title), content)
+        for title, content in contents.items()
+        if content
+    ]
+    return element("section", *blocks, class_="pair") if blocks else None
+
+
 def table(head: Sequence[Any], rows: Iterable[Sequence[Any]], **attributes: Any) -> Html:
     """A table in a frame that scrolls where the screen is too narrow for it."""
     written = [element("tr", *[_cell(entry) for entry in row]) for row in rows]

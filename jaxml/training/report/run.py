@@ -45,9 +45,10 @@ def write(
       config: the options, nested or flat.
       evidence: what was measured; the first is the headline.
       curves: by panel, the curves by label (`jaxml.training.figure.panels` makes them).
-      sheets: by heading, captioned PNG pictures. One or two are shown large; more are a film, of
-        which `FRAMES` are shown, the first and the last among them. The last picture of the first
-        heading is also shown beside the title.
+      sheets: by heading, captioned PNG pictures. The last picture of the first heading stands
+        beside the title, and only there if it is the only one. Under a heading one or two are
+        shown large; more are a film, of which `FRAMES` are shown, the first and the last among
+        them.
       diagnostics: by name, a text or a number, or a vector of numbers, which is drawn as bars.
       digests: by name, a hash.
       environment: versions, device, wall time.
@@ -58,6 +59,7 @@ def write(
     """
     sheets = {heading: pictures for heading, pictures in (sheets or {}).items() if pictures}
     hero = next((pictures[-1] for pictures in sheets.values()), None)
+    sheets = {heading: p for heading, p in sheets.items() if len(p) > 1 or p[0] is not hero}
     lead = element(
         "div",
         element("p", "a run of jaxml", class_="over"),
@@ -74,11 +76,10 @@ def write(
         element("header", lead, page.picture(*hero) if hero else None, class_="head"),
         page.section("Evidence", evidence_table(evidence) if evidence else None),
         page.section("Training", element("div", *drawn, class_="charts") if drawn else None),
-        *[page.section(heading, _pictures(pictures)) for heading, pictures in sheets.items()],
+        *_galleries(sheets),
         page.section("Diagnostics", *_diagnostics(diagnostics or {})),
         page.section("Run it again", *[_command(*pair) for pair in (commands or {}).items()]),
-        page.section("Configuration", settings),
-        page.section("Environment", machine),
+        page.pair({"Configuration": settings, "Environment": machine}),
         page.section("Digests", page.listing(digests or {}, value_class="hash")),
     )
 
@@ -146,6 +147,14 @@ def name_of(item: Evidence) -> str:
     """The quantity, and the estimator where the protocol names one."""
     estimator = item.protocol.get("estimator")
     return f"{item.quantity}, {estimator}" if estimator else item.quantity
+
+
+def _galleries(sheets: Mapping[str, Sequence[Picture]]) -> list[Html | None]:
+    """A section for each heading; those of a single picture lie side by side in one."""
+    films = {heading: pictures for heading, pictures in sheets.items() if len(pictures) > 1}
+    found = [page.section(heading, _pictures(pictures)) for heading, pictures in films.items()]
+    single = {h: _pictures(pictures) for h, pictures in sheets.items() if h not in films}
+    return [*found, page.pair(single)]
 
 
 def _pictures(pictures: Sequence[Picture]) -> Html:

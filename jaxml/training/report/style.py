@@ -85,7 +85,7 @@ svg { display: block; width: 100%; height: auto; font-size: 11px; }
 svg text { fill: var(--soft); font-variant-numeric: tabular-nums; }
 .rule { stroke: var(--rule); stroke-width: 1; }
 .line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; }
-.band { fill: var(--c); opacity: 0.17; }
+.band { fill: var(--c); stroke: var(--c); stroke-width: 0.8; opacity: 0.2; }
 .dot, .bar { fill: var(--c); }
 .bar { --c: var(--c0); }
 .c0 { --c: var(--c0); } .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); }
@@ -100,8 +100,8 @@ img { display: block; width: 100%; height: auto; border-radius: 4px; }
   gap: 1.4rem; }
 .wide img { width: auto; max-width: 100%; image-rendering: pixelated; }
 .wide figcaption { margin-top: 0.45rem; }
-.two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
-  gap: 2rem 3rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
+  gap: 2.2rem 1.6rem; }
 code, pre { font: 0.86rem/1.6 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono",
   monospace; }
 pre { background: var(--code); border-radius: 8px; padding: 0.7rem 1rem; margin: 0.35rem 0 1.1rem;
@@ -112,6 +112,7 @@ footer { margin-top: 3.5rem; color: var(--soft); font-size: 0.84rem; }
   body { padding: 2rem 1.1rem 3rem; }
   section { margin-top: 2.3rem; padding-top: 1.2rem; }
   svg { font-size: 13px; }
+  .head > figure { flex-basis: 100%; }
   dl { grid-template-columns: 1fr; }
   dt { border-bottom: 0; padding-bottom: 0; max-width: none; }
   dd { padding-top: 0; }
