@@ -96,7 +96,7 @@ def writer(directory: str | PathLike[str], *, keep: int = 2) -> Iterator[Writer]
 
     Args:
       directory: such as `run/checkpoints`.
-      keep: how many of the newest checkpoints stay; the best and the newest sound one stay too.
+      keep: how many of the newest checkpoints stay; the best stays too.
 
     Raises:
       CheckpointError: if the directory cannot be made, or a save failed.
@@ -134,7 +134,7 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
             facts = facts._replace(digest=leaves.digest_arrays(arrays))
             (path / header.FILE).write_text(header.dumps(facts))
             manifest.write(path)
-            _read_back(path, facts, arrays)
+            _read_back(path / ARRAYS, arrays)
             retention.commit(path, facts.step)
         except BaseException:
             with suppress(OSError, CheckpointError):
@@ -143,17 +143,18 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
     except Exception as error:
         raise CheckpointError(final, f"step {facts.step} was not saved: {reason(error)}") from error
     try:
-        retention.retain(directory, keep)
+        retention.retain(directory, keep, facts.step)
     except OSError as error:
         why = f"old checkpoints cannot be deleted: {reason(error)}"
         raise CheckpointError(directory, why) from error
 
 
-def _read_back(path: Path, facts: Header, arrays: Mapping[str, np.ndarray]) -> None:
+def _read_back(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Restore what was sealed: a seal over a file that never arrived would verify for ever."""
-    specs = {name: leaves.spec(array) for name, array in arrays.items()}
-    if leaves.digest_arrays(storage.read(path / ARRAYS, specs)) != facts.digest:
-        raise OSError("the numbers read back are not those written")
+    back = storage.read(path, {name: leaves.spec(array) for name, array in arrays.items()})
+    for name, array in arrays.items():
+        if not leaves.same(back[name], array):
+            raise OSError(f"{name}: the numbers read back are not those written")
 
 
 def steps(directory: str | PathLike[str]) -> tuple[int, ...]:

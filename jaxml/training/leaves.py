@@ -151,8 +151,18 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
     total = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         total.update(f"{name}|{array.dtype.name}|{array.shape}|".encode())
-        total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        total.update(_raw(array).data)
     return total.hexdigest()
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays agree in dtype, shape and every bit; NaN equals itself, -0 is not 0."""
+    return (a.dtype, a.shape) == (b.dtype, b.shape) and np.array_equal(_raw(a), _raw(b))
+
+
+def _raw(array: np.ndarray) -> np.ndarray:
+    """The bytes in row-major order; bfloat16 and its like have no buffer of their own."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def differences(saved: Mapping[str, str], expected: Mapping[str, Spec]) -> Iterator[str]:
@@ -205,6 +215,7 @@ __all__ = [
     "host",
     "named",
     "restore",
+    "same",
     "snapshot",
     "spec",
     "specs",

@@ -13,7 +13,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from jaxml.training import header, manifest
+from jaxml.training import header
 from jaxml.training.directory import CheckpointError, sync
 
 MARKER = "jaxml.checkpoint"
@@ -134,29 +134,17 @@ def best(directory: Path) -> int | None:
     return min(scores)[1] if scores else None
 
 
-def retain(directory: Path, keep: int) -> None:
-    """Delete all but the `keep` newest checkpoints, the best, and the newest that is sound.
+def retain(directory: Path, keep: int, good: int) -> None:
+    """Delete all but the `keep` newest checkpoints, the best, and the step `good`.
 
-    Nothing is deleted while no checkpoint is sound.
+    `good` has just been committed and read back. It need not be the newest name: a run resumed
+    from an earlier step has later ones before it, which may be damaged or no checkpoints at all.
     """
     found = steps(directory)
-    if len(found) <= keep:
-        return
-    sound = next((step for step in reversed(found) if _sound(place(directory, step))), None)
-    if sound is None:
-        return
-    kept = {*found[-keep:], best(directory), sound}
+    kept = {*found[-keep:], best(directory), good}
     for step in found:
         if step not in kept and _ours(place(directory, step)):
             discard(place(directory, step))
-
-
-def _sound(path: Path) -> bool:
-    try:
-        manifest.check(path)
-    except CheckpointError:
-        return False
-    return True
 
 
 __all__ = [

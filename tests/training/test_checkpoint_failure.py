@@ -96,6 +96,16 @@ def test_the_newest_and_the_best_stay(directory):
     assert len(names(directory)) == 3
 
 
+def test_a_step_below_others_is_not_deleted_by_its_own_save(directory):
+    """A run continued from an earlier step keeps what it saves, although later names are there."""
+    fill(directory, 10, 20)
+    (directory / "000000020" / "metadata.json").write_text("damaged")
+    with checkpoint.writer(directory, keep=1) as writer:
+        writer.save(11, small(11), {})
+    assert checkpoint.steps(directory) == (11, 20)
+    assert checkpoint.latest_good(directory) == (11, (20,))
+
+
 def test_keep_is_at_least_one(directory):
     """A writer that would keep nothing is a mistake of the caller."""
     with (

@@ -285,6 +285,16 @@ def test_differences_are_one_phrase_each_in_order():
     ]
 
 
+def test_arrays_are_the_same_in_every_bit():
+    """NaN is itself, -0 is not 0, and dtype and shape count."""
+    x = np.array([np.nan, 0.0], np.float32)
+    assert leaves.same(x, x.copy())
+    assert not leaves.same(x, x * np.array([1, -1], np.float32))
+    assert not leaves.same(x, x.view(np.int32))
+    assert not leaves.same(x, x[:, None])
+    assert not leaves.same(x, x[:1])
+
+
 def test_double_precision(x64):
     """float64 leaves keep their bits under x64."""
     tree = {"x": jnp.array([0.1, 1e-300])}
