@@ -71,7 +71,7 @@ def certainly_better(
     `b` can only fall short of (the other way round where lower is better): a lower bound or an
     exact value of `a` above an exact value or an upper bound of `b`. Every other pairing, however
     large the gap, and every estimate proves nothing and gives False, as does an unknown error.
-    How many samples a bound was made with decides how tight it is, not whether it holds, so here
+    The estimator of a bound and its samples decide how tight it is, not whether it holds, so here
     they may differ.
 
     Args:
@@ -107,7 +107,8 @@ def unlike(a: Evidence, b: Evidence, *, conclusively: bool = False) -> str | Non
     Args:
       a: one.
       b: the other.
-      conclusively: leave out what `certainly_better` does not need: the kind and the samples.
+      conclusively: leave out what `certainly_better` does not need: the kind, the samples, and
+        `estimator` among the protocol's entries.
     """
     for name, one, other in _aspects(a, b, conclusively):
         if one != other:
@@ -126,7 +127,7 @@ def _aspects(a: Evidence, b: Evidence, conclusively: bool) -> Iterator[tuple[str
     yield "higher_is_better", a.higher_is_better, b.higher_is_better
     if not conclusively:
         yield "kind", a.kind.value, b.kind.value
-    for key in sorted({*a.protocol, *b.protocol}):
+    for key in sorted({*a.protocol, *b.protocol} - ({"estimator"} if conclusively else set())):
         yield f"protocol.{key}", a.protocol.get(key), b.protocol.get(key)
     yield "n", a.n, b.n
     if not conclusively:

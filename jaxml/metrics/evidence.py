@@ -61,7 +61,7 @@ class Evidence:
       levels: quantization levels per unit length of the space of a density: 256 for 8-bit data
         scaled to [0, 1], 1 for a density on [0, 256] and for a probability mass.
       protocol: what else must agree before two values may be compared: the dataset and its hash,
-        the split, dequantization or binarization, the estimator.
+        the split, dequantization or binarization, and under `estimator` how it was estimated.
       family: the model family: told to the reader, never a reason against a comparison.
 
     Raises:

@@ -15,7 +15,7 @@ def curves(
 ) -> None:
     """Draw one panel per quantity, with a curve for each split (`series.panels` makes them).
 
-    The faint band holds all raw values, the line is their Gaussian average, and where a curve has
+    The faint band holds all raw values, the line is a local fit to them, and where a curve has
     few points the points are shown. Axes are chosen by `series.frame`.
 
     Args:

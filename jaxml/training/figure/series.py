@@ -26,7 +26,8 @@ class Trace(NamedTuple):
     Attributes:
       x: the mean step of each bin; at the ends the first and the last step.
       low, high: the extremes in each bin: the raw curve, whatever its length.
-      smooth: a Gaussian average over the means of the bins.
+      smooth: the means of the bins, smoothed where there are at least a hundred: many points are
+        noise around a line, few (a validation curve) are measurements to be seen as they are.
       first: the first raw value.
     """
 
@@ -99,25 +100,31 @@ def trace(series: Series) -> Trace:
     bins = np.minimum(N_BINS * (steps - steps[0]) / span, N_BINS - 1).astype(int)
     starts = np.flatnonzero(np.diff(bins, prepend=-1))
     counts = np.diff(starts, append=len(steps))
-    x, means = (np.add.reduceat(v, starts) / counts for v in (steps, values))
-    x[0], x[-1] = steps[0], steps[-1]
+    centres, means = (np.add.reduceat(v, starts) / counts for v in (steps, values))
     low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    return Trace(x, low, high, _smooth(means, counts), float(values[0]))
+    x = centres.copy()
+    x[0], x[-1] = steps[0], steps[-1]
+    smooth = _smooth(x, centres, means, counts) if len(x) >= N_BINS // 4 else means
+    return Trace(x, low, high, smooth, float(values[0]))
 
 
-def _smooth(means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """A Gaussian average over the bins, wide where the curve is dense and absent where it is not.
+def _smooth(
+    x: np.ndarray, centres: np.ndarray, means: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """At every x the straight line that fits best, by squares weighted with a Gaussian around it.
 
-    Few points (a validation curve) are measurements to be seen as they are; many are noise around
-    a line. The average leans to neither side and follows the curve closely at its steep beginning.
+    A line stays a line, up to its last point: the end of a falling curve is not lifted, as an
+    average over one side would lift it. The Gaussian is narrow at the beginning, which is steep.
     """
-    n = len(means)
-    if n < N_BINS // 4:
-        return means
-    index = np.arange(n)
+    index = np.arange(len(x))
     width = np.minimum(N_BINS / 80, 0.5 + index / 8)[:, None]
     weights = np.exp(-0.5 * ((index - index[:, None]) / width) ** 2) * counts
-    return weights @ means / weights.sum(1)
+    d = (centres - x[:, None]) / (x[-1] - x[0])
+    s0, s1, s2 = weights.sum(1), (weights * d).sum(1), (weights * d**2).sum(1)
+    t0, t1 = weights @ means, (weights * d) @ means
+    determinant = s0 * s2 - s1**2
+    lone = determinant <= 1e-9 * s0 * s2  # no neighbour within the Gaussian: no slope to be had
+    return np.where(lone, t0 / s0, (s2 * t0 - s1 * t1) / np.where(lone, 1.0, determinant))
 
 
 def frame(traces: list[Trace]) -> Frame:

@@ -9,8 +9,8 @@ import numpy as np
 from jaxml.training.figure.series import Frame, Series, Trace, colours, frame, trace
 from jaxml.training.report.markup import Html, element, join, raw
 
-WIDTH, HEIGHT = 440, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
+WIDTH, HEIGHT = 440.0, 230.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 8.0, 8.0, 24.0
 DOT = 2.4
 
 
@@ -65,7 +65,7 @@ def bars(title: str, values: Sequence[float], unit: str = "") -> Html:
     return element(
         "figure",
         element("figcaption", element("h3", title), element("p", caption, class_="legend")),
-        _svg(label, *drawn, height=HEIGHT // 2),
+        _svg(label, *drawn, height=HEIGHT / 2),
         class_="chart",
     )
 
@@ -107,7 +107,7 @@ def _axes(window: Frame) -> Html:
 def _inside(window: Frame, traces: Mapping[str, Trace]) -> Html:
     """The curves in a viewport of their own, which cuts off what leaves the frame but no dot."""
     left, width, height = LEFT - DOT, WIDTH - LEFT - RIGHT + 2 * DOT, HEIGHT - BOTTOM + DOT
-    box = raw(f"{left} 0 {width} {height}")
+    box = raw(f"{left:g} 0 {width:g} {height:g}")
     drawn = [_curve(window, t, i) for i, t in zip(colours(traces), traces.values(), strict=True)]
     return element("svg", *drawn, x=left, y=0, width=width, height=height, viewBox=box)
 
@@ -141,8 +141,8 @@ def _y(window: Frame, values: np.ndarray) -> np.ndarray:
     return TOP + (HEIGHT - TOP - BOTTOM) * (1 - part)
 
 
-def _svg(label: str, *drawn: Html, height: int = HEIGHT) -> Html:
-    box = raw(f"0 0 {WIDTH} {height}")
+def _svg(label: str, *drawn: Html, height: float = HEIGHT) -> Html:
+    box = raw(f"0 0 {WIDTH:g} {height:g}")
     return element("svg", *drawn, viewBox=box, role="img", aria_label=label)
 
 

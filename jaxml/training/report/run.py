@@ -98,7 +98,7 @@ def card(item: Evidence) -> Html:
 
 def evidence_table(evidence: Sequence[Evidence]) -> Html:
     """Every field that decides what the number may be compared to; what all share stands below."""
-    protocols = [_protocol(item) for item in evidence]
+    protocols = [protocol_of(item) for item in evidence]
     shared = dict(set.intersection(*[set(protocol.items()) for protocol in protocols]))
     rows = []
     for item, protocol in zip(evidence, protocols, strict=True):
@@ -123,13 +123,18 @@ def facts(protocol: Mapping[str, str], lead: Html | None = None) -> Html:
     """Names and values side by side; of a long hash the beginning, the rest on pointing at it."""
     spans = []
     for key, entry in protocol.items():
-        hashed = re.fullmatch("(?:sha256:)?[0-9a-f]{32,}", entry)
-        brief = f"{entry[: entry.rfind(':') + 13]}…" if hashed else entry
-        spans.append(element("span", f"{key}: {brief}", title=entry if hashed else None))
+        title = entry if brief(entry) != entry else None
+        spans.append(element("span", f"{key}: {brief(entry)}", title=title))
     return element("p", lead, *spans, class_="facts")
 
 
-def _protocol(item: Evidence) -> dict[str, str]:
+def brief(entry: str) -> str:
+    """The beginning of a hash; everything else in full."""
+    hashed = re.fullmatch("(?:sha256:)?[0-9a-f]{32,}", entry)
+    return f"{entry[: entry.rfind(':') + 13]}…" if hashed else entry
+
+
+def protocol_of(item: Evidence) -> dict[str, str]:
     """What the name of the evidence does not say yet."""
     found = {key: shown(entry) for key, entry in item.protocol.items() if key != "estimator"}
     if item.dim is not None:

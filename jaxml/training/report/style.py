@@ -56,6 +56,9 @@ th, td { padding: 0.5rem 1.1rem 0.5rem 0; border-bottom: 1px solid var(--rule);
 td:last-child, th:last-child { padding-right: 0; }
 td { overflow-wrap: break-word; }
 .number { white-space: nowrap; }
+.beside { display: block; font-size: 0.82rem; font-weight: 400; color: var(--soft); }
+ul { margin: 0; padding-left: 1.1rem; max-width: 52rem; }
+li { margin: 0 0 0.45rem; overflow-wrap: anywhere; }
 .best { color: var(--good); font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); margin: 0;
   font-size: 0.92rem; font-variant-numeric: tabular-nums lining-nums; }
