@@ -3,5 +3,6 @@
 
 from jaxml.nn.gated import GatedMLP
 from jaxml.nn.mlp import MLP, ResidualMLP
+from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 
-__all__ = ["MLP", "GatedMLP", "ResidualMLP"]
+__all__ = ["MLP", "Down", "GatedMLP", "ImageDecoder", "ImageEncoder", "ResidualMLP", "Up"]

@@ -12,7 +12,7 @@ from jaxml.models.vae.latent import (
     sample,
 )
 from jaxml.models.vae.model import VAE, Posterior, conditional_log_prob, decode, posterior
-from jaxml.models.vae.network import SharedVariance, mlp
+from jaxml.models.vae.network import SharedVariance, convolutional, mlp
 from jaxml.models.vae.objective import (
     Elbo,
     dreg_loss,
@@ -31,6 +31,7 @@ __all__ = [
     "active_units",
     "activity",
     "conditional_log_prob",
+    "convolutional",
     "decode",
     "direction",
     "dreg_loss",

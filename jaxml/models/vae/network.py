@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ready-made encoders and decoders: fully connected ones for flat data."""
+"""Ready-made encoders and decoders: fully connected for flat data, convolutional for images."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from jaxml.losses.likelihood import Likelihood
 from jaxml.models.vae.model import VAE
 from jaxml.nn.mlp import MLP, Activation
+from jaxml.nn.pyramid import ImageDecoder, ImageEncoder
 
 
 class SharedVariance(nnx.Module):
@@ -56,22 +57,39 @@ def mlp(
       dtype: dtype of the networks' computation.
       rngs: keys for initialization.
     """
-    encoder = MLP(
-        n_in,
-        widths,
-        2 * n_latent,
-        n_context=n_context,
-        activation=activation,
-        dtype=dtype,
-        rngs=rngs,
-    )
-    decoder = MLP(
-        n_latent,
-        tuple(reversed(widths)),
-        likelihood.n_heads * n_in,
-        n_context=n_context,
-        activation=activation,
-        dtype=dtype,
-        rngs=rngs,
-    )
+    options = {"n_context": n_context, "activation": activation, "dtype": dtype, "rngs": rngs}
+    encoder = MLP(n_in, widths, 2 * n_latent, **options)
+    decoder = MLP(n_latent, tuple(reversed(widths)), likelihood.n_heads * n_in, **options)
+    return VAE(encoder, decoder, likelihood, n_latent=n_latent)
+
+
+def convolutional(
+    shape: tuple[int, int, int],
+    channels: Sequence[int],
+    width: int,
+    n_latent: int,
+    likelihood: Likelihood,
+    *,
+    n_context: int = 0,
+    activation: Activation = jax.nn.silu,
+    dtype: jnp.dtype | None = None,
+    rngs: nnx.Rngs,
+) -> VAE:
+    """A VAE for images: strided convolutions and one hidden layer to z, and back.
+
+    Args:
+      shape: (height, width, channels) of the images, such as (28, 28, 1) or (8, 8, 1).
+      channels: channels after each halving of the size, such as (32, 64) or (16, 32).
+      width: features of the hidden layer.
+      n_latent: dimensions of z.
+      likelihood: p(x|z), see `jaxml.losses.likelihood`.
+      n_context: features of the context of a conditional VAE.
+      activation: of all hidden layers.
+      dtype: dtype of the networks' computation.
+      rngs: keys for initialization.
+    """
+    options = {"n_context": n_context, "activation": activation, "dtype": dtype, "rngs": rngs}
+    encoder = ImageEncoder(shape, channels, width, 2 * n_latent, **options)
+    raw_shape = (*shape[:2], likelihood.n_heads * shape[2])
+    decoder = ImageDecoder(n_latent, width, tuple(reversed(channels)), raw_shape, **options)
     return VAE(encoder, decoder, likelihood, n_latent=n_latent)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strided convolutions that halve and double the size of images, and networks made of them."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxml.nn.convolution import Conv, ConvTranspose
+from jaxml.nn.mlp import MLP, Activation
+
+# 4x4 taps at stride 2: every output position reads equally many inputs, and 1 zero a side halves.
+HALVE = {"window": (4, 4), "stride": 2, "padding": 1}
+
+
+class Down(nnx.Module):
+    """[Conv 4x4 stride 2, activation] for each entry of `channels`: the size halves each time.
+
+    Args:
+      n_in: channels of the image.
+      channels: channels after each stage.
+      activation: follows every stage.
+      dtype: dtype of the computation; parameters stay float32. None takes the input's.
+      rngs: keys for initialization.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        channels: Sequence[int],
+        *,
+        activation: Activation = jax.nn.silu,
+        dtype: jnp.dtype | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.activation = activation
+        self.stages = nnx.List(
+            Conv(a, b, **HALVE, dtype=dtype, rngs=rngs)
+            for a, b in zip((n_in, *channels[:-1]), channels, strict=True)
+        )
+
+    def __call__(self, x: Float[Array, "n height width c"]) -> Float[Array, "n low_h low_w d"]:
+        """The image at its lowest resolution."""
+        for stage in self.stages:
+            x = self.activation(stage(x))
+        return x
+
+
+class Up(nnx.Module):
+    """[activation, ConvTranspose 4x4 stride 2] for each entry of `channels`: the size doubles.
+
+    Args:
+      channels: channels before each stage.
+      n_out: channels of the image.
+      activation: precedes every stage, so that the output is raw.
+      dtype: dtype of the computation; parameters stay float32. None takes the input's.
+      rngs: keys for initialization.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        n_out: int,
+        *,
+        activation: Activation = jax.nn.silu,
+        dtype: jnp.dtype | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.activation = activation
+        self.stages = nnx.List(
+            ConvTranspose(a, b, **HALVE, dtype=dtype, rngs=rngs)
+            for a, b in zip(channels, (*channels[1:], n_out), strict=True)
+        )
+
+    def __call__(self, x: Float[Array, "n low_h low_w d"]) -> Float[Array, "n height width c"]:
+        """The image at its highest resolution."""
+        for stage in self.stages:
+            x = stage(self.activation(x))
+        return x
+
+
+class ImageEncoder(nnx.Module):
+    """Down, then an MLP with one hidden layer on the flattened features and the context.
+
+    Args:
+      shape: (height, width, channels) of the images; the size must halve evenly at every stage.
+      channels: channels after each stage.
+      width: hidden features of the MLP.
+      n_out: features of the output.
+      n_context: features of the context of a conditional model.
+      activation: of all hidden layers.
+      dtype: dtype of the computation; parameters stay float32. None takes the input's.
+      rngs: keys for initialization.
+
+    Raises:
+      ValueError: for sizes that do not halve evenly.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        channels: Sequence[int],
+        width: int,
+        n_out: int,
+        *,
+        n_context: int = 0,
+        activation: Activation = jax.nn.silu,
+        dtype: jnp.dtype | None = None,
+        rngs: nnx.Rngs,
+    ):
+        low = lowest(shape, len(channels))
+        options = {"activation": activation, "dtype": dtype, "rngs": rngs}
+        self.down = Down(shape[-1], channels, **options)
+        n_flat = low[0] * low[1] * channels[-1]
+        self.head = MLP(n_flat, [width], n_out, n_context=n_context, **options)
+
+    def __call__(
+        self,
+        x: Float[Array, "n height width c"],
+        context: Float[Array, "n n_context"] | None = None,
+    ) -> Float[Array, "n n_out"]:
+        """f(x), or f(x, context) in a conditional model."""
+        return self.head(self.down(x).reshape(x.shape[0], -1), context)
+
+
+class ImageDecoder(nnx.Module):
+    """The mirror of `ImageEncoder`: an MLP onto the lowest resolution, then Up.
+
+    Args:
+      n_in: features of the input.
+      width: hidden features of the MLP.
+      channels: channels before each stage.
+      shape: (height, width, channels) of the output, channels counting every head of a likelihood.
+      n_context: features of the context of a conditional model.
+      activation: of all hidden layers.
+      dtype: dtype of the computation; parameters stay float32. None takes the input's.
+      rngs: keys for initialization.
+
+    Raises:
+      ValueError: for sizes that do not halve evenly.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        width: int,
+        channels: Sequence[int],
+        shape: tuple[int, int, int],
+        *,
+        n_context: int = 0,
+        activation: Activation = jax.nn.silu,
+        dtype: jnp.dtype | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.low = (*lowest(shape, len(channels)), channels[0])
+        options = {"activation": activation, "dtype": dtype, "rngs": rngs}
+        n_flat = self.low[0] * self.low[1] * self.low[2]
+        self.head = MLP(n_in, [width], n_flat, n_context=n_context, **options)
+        self.up = Up(channels, shape[-1], **options)
+
+    def __call__(
+        self, z: Float[Array, "n n_in"], context: Float[Array, "n n_context"] | None = None
+    ) -> Float[Array, "n height width c"]:
+        """f(z), or f(z, context) in a conditional model."""
+        return self.up(self.head(z, context).reshape(-1, *self.low))
+
+
+def lowest(shape: tuple[int, int, int], n_stages: int) -> tuple[int, int]:
+    """Height and width after halving `n_stages` times.
+
+    Raises:
+      ValueError: no stage, or a size that does not halve evenly.
+    """
+    height, width, _ = shape
+    factor = 2**n_stages
+    if n_stages < 1 or height % factor or width % factor:
+        raise ValueError(f"channels: {height}x{width} images do not halve evenly {n_stages} times")
+    return height // factor, width // factor

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VAE itself: its posterior, the rows its decoder sees, its context."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxml import nn
+from jaxml.losses import likelihood
+from jaxml.models import vae
+
+
+def test_posterior_is_the_encoders_output_with_a_bounded_log_variance():
+    """μ as it is, ℓ = 20 tanh(raw/20)."""
+    model = vae.mlp(4, [8], 2, likelihood.bernoulli(), rngs=nnx.Rngs(0))
+    model.encoder = jax.tree.map(lambda p: 30 * p, model.encoder)
+    x = jnp.eye(4)
+    raw = np.asarray(model.encoder(x), np.float64)
+    q = vae.posterior(model, x)
+    np.testing.assert_allclose(q.mean, raw[:, :2], rtol=1e-6)
+    np.testing.assert_allclose(q.log_variance, 20 * np.tanh(raw[:, 2:] / 20), rtol=1e-5)
+    assert np.abs(raw[:, 2:]).max() > 20  # the bound was at work
+
+
+def test_conditional_log_prob_pairs_every_sample_with_its_example():
+    """[k, b] is Σ log p(x_b|z_kb, context_b): one call on all rows equals a loop."""
+    model = vae.mlp(3, [8], 2, likelihood.normal(), n_context=2, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (4, 3))
+    z = jax.random.normal(jax.random.key(1), (5, 4, 2))
+    context = jax.random.normal(jax.random.key(2), (4, 2))
+    value = vae.conditional_log_prob(model, x, z, context=context)
+    assert value.shape == (5, 4)
+    for k in range(5):
+        for b in range(4):
+            raw = np.asarray(model.decoder(z[k, b], context[b]), np.float64)
+            mean, lv = raw[:3], 10 * np.tanh(raw[3:] / 10)
+            each = -0.5 * (np.log(2 * np.pi) + lv + (np.asarray(x[b]) - mean) ** 2 * np.exp(-lv))
+            np.testing.assert_allclose(value[k, b], each.sum(), rtol=1e-5)
+
+
+def test_a_conditional_batch_is_a_mapping():
+    """{"x": x, "y": y} conditions on y, integers included; without "y" it is plain x."""
+    model = vae.mlp(4, [8], 2, likelihood.bernoulli(), n_context=3, rngs=nnx.Rngs(0))
+    x, y = jnp.eye(4)[:2], jnp.array([[1, 0, 0], [0, 0, 1]])
+    for objective in (vae.loss, vae.iwae_loss, vae.dreg_loss):
+        values = [
+            objective(model, {"x": x, "y": labels}, jax.random.key(0))[0] for labels in (y, y[::-1])
+        ]
+        assert values[0] != values[1]
+    elbo = vae.elbo(model, x, jax.random.key(0), context=y.astype(jnp.float32))
+    value, _ = vae.loss(model, {"x": x, "y": y}, jax.random.key(0))
+    np.testing.assert_allclose(value, -jnp.mean(elbo.value), rtol=1e-6)
+    plain = vae.mlp(4, [8], 2, likelihood.bernoulli(), rngs=nnx.Rngs(0))
+    a, b = (vae.loss(plain, batch, jax.random.key(0))[0] for batch in (x, {"x": x}))
+    assert a == b
+
+
+def test_half_precision_networks_keep_sums_in_float32():
+    """bfloat16 networks, integer pixels: loss, metrics and gradients are float32."""
+    model = vae.mlp(4, [8], 2, likelihood.bernoulli(), dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    x = jnp.eye(4, dtype=jnp.uint8)
+    for objective in (vae.loss, vae.iwae_loss, vae.dreg_loss):
+        out = jax.jit(jax.value_and_grad(objective, has_aux=True))(model, x, jax.random.key(0))
+        assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype("float32")}
+
+
+def test_wrong_sizes_are_named():
+    with pytest.raises(ValueError, match="n_latent: expected a positive size, got 0"):
+        vae.mlp(4, [8], 0, likelihood.bernoulli(), rngs=nnx.Rngs(0))
+    rngs = nnx.Rngs(0)
+    networks = nn.MLP(4, [], 3, rngs=rngs), nn.MLP(2, [], 4, rngs=rngs)
+    model = vae.VAE(*networks, likelihood.bernoulli(), n_latent=2)
+    with pytest.raises(ValueError, match="encoder: expected 4 outputs"):
+        vae.posterior(model, jnp.eye(4))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pyramids of strided convolutions: sizes, locality, mirrors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up, lowest
+
+
+@pytest.mark.parametrize("size", [8, 28])
+def test_down_halves_and_up_doubles(size):
+    """size → size/4 with two stages, and back to the size of the image."""
+    x = jax.random.normal(jax.random.key(0), (2, size, size, 1))
+    low = Down(1, (3, 5), rngs=nnx.Rngs(0))(x)
+    assert low.shape == (2, size // 4, size // 4, 5)
+    assert Up((5, 3), 2, rngs=nnx.Rngs(0))(low).shape == (2, size, size, 2)
+
+
+def test_a_stage_of_up_is_the_transpose_of_a_stage_of_down():
+    """⟨y, down(x)⟩ = ⟨up(y), x⟩ for equal kernels, without activations and biases."""
+    down = Down(2, (3,), activation=lambda x: x, rngs=nnx.Rngs(0))
+    up = Up((3,), 2, activation=lambda x: x, rngs=nnx.Rngs(1))
+    up.stages[0].kernel.set_value(down.stages[0].kernel[...])
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 2))
+    y = jax.random.normal(jax.random.key(1), (1, 4, 4, 3))
+    np.testing.assert_allclose(jnp.vdot(y, down(x)), jnp.vdot(up(y), x), rtol=1e-5)
+
+
+def test_a_low_position_sees_its_own_neighbourhood_only():
+    """The derivative of one output of two stages is confined to a 10x10 window."""
+    down = Down(1, (3, 5), rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(0), (1, 28, 28, 1))
+    slope = jax.grad(lambda x: jnp.sum(down(x)[0, 3, 3]))(x)[0, :, :, 0]
+    rows, columns = np.nonzero(np.asarray(slope))
+    assert rows.min() == columns.min() == 4 * 3 - 3
+    assert rows.max() == columns.max() == 4 * 3 + 6
+
+
+def test_context_reaches_encoder_and_decoder():
+    """Another context, another output; shapes as declared."""
+    encoder = ImageEncoder((8, 8, 1), (4, 6), 16, 5, n_context=3, rngs=nnx.Rngs(0))
+    decoder = ImageDecoder(5, 16, (6, 4), (8, 8, 2), n_context=3, rngs=nnx.Rngs(1))
+    x, one, other = jnp.ones((2, 8, 8, 1)), jnp.eye(3)[:2], jnp.eye(3)[1:]
+    z = encoder(x, one)
+    assert z.shape == (2, 5)
+    assert decoder(z, one).shape == (2, 8, 8, 2)
+    assert not np.allclose(z, encoder(x, other))
+    assert not np.allclose(decoder(z, one), decoder(z, other))
+
+
+def test_sizes_must_halve_evenly():
+    assert lowest((28, 28, 1), 2) == (7, 7)
+    with pytest.raises(ValueError, match="28x28 images do not halve evenly 3 times"):
+        ImageEncoder((28, 28, 1), (4, 4, 4), 8, 2, rngs=nnx.Rngs(0))
