@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several runs side by side: what is alike in one column, what is unlike in columns of its own."""
+"""Several runs side by side, for a terminal and as a page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
-from typing import Any, NamedTuple
 
-from jaxml.metrics import (
-    Evidence,
-    Incomparable,
-    Unit,
-    certainly_better,
-    compare,
-    convert,
-    rounded,
-    unlike,
-)
+from jaxml.metrics import Evidence, Unit, compare, rounded
 from jaxml.training.figure.series import Series
 from jaxml.training.report import chart, page
+from jaxml.training.report.column import Column, Run, columns, conclusions, reasons
 from jaxml.training.report.markup import Html, element
 from jaxml.training.report.run import brief, facts, name_of, protocol_of
 from jaxml.training.report.text import entries, masked
@@ -27,84 +18,6 @@ UNPAIRED = (
     "Below a value stands its difference from the best, with a standard error as for independent "
     "examples: on the same examples it is too large rather than too small."
 )
-
-
-class Run(NamedTuple):
-    """What is compared.
-
-    Attributes:
-      name: of the run; shown, not interpreted.
-      evidence: what was measured.
-      config: its options: those that differ between the runs are listed.
-      curves: by panel, the curves by label.
-    """
-
-    name: str
-    evidence: Sequence[Evidence]
-    config: Mapping[str, Any] = {}
-    curves: Mapping[str, Mapping[str, Series]] = {}
-
-
-class Column(NamedTuple):
-    """Evidence that may be ranked: at most one value a run, all in the unit of the first.
-
-    Attributes:
-      head: what all values are like.
-      values: by the index of the run.
-    """
-
-    head: Evidence
-    values: dict[int, Evidence]
-
-    def best(self) -> int:
-        """The index of the run with the best value."""
-        sign = 1 if self.head.higher_is_better else -1
-        return max(self.values, key=lambda i: sign * self.values[i].value)
-
-
-def columns(runs: Sequence[Run]) -> list[Column]:
-    """All evidence of all runs, sorted into columns of like with like."""
-    found: list[Column] = []
-    for i, run in enumerate(runs):
-        for item in run.evidence:
-            for column in found:
-                if i not in column.values and unlike(column.head, item) is None:
-                    head = column.head
-                    column.values[i] = convert(item, head.unit, levels=head.levels)
-                    break
-            else:
-                found.append(Column(item, {i: item}))
-    return found
-
-
-def reasons(found: Sequence[Column]) -> Iterator[tuple[int, int, str]]:
-    """Why columns of one quantity are apart: `(later, earlier, the first thing that differs)`."""
-    for later, column in enumerate(found):
-        for earlier in range(later):
-            if found[earlier].head.quantity == column.head.quantity:
-                yield later, earlier, unlike(column.head, found[earlier].head) or "measured again"
-                break
-
-
-def conclusions(runs: Sequence[Run], found: Sequence[Column]) -> Iterator[str]:
-    """What bounds prove across columns: one run is better than another whatever they leave open."""
-    told = set()
-    for column in found:
-        for i, a in column.values.items():
-            for other in found:
-                for j, b in other.values.items():
-                    if i == j or other is column or (i, j, a.quantity) in told:
-                        continue
-                    try:
-                        proven = certainly_better(a, b)
-                    except Incomparable:
-                        continue
-                    if proven:
-                        told.add((i, j, a.quantity))
-                        yield (
-                            f"{runs[i].name} is better than {runs[j].name} in {a.quantity}: "
-                            f"{a} against {b}"
-                        )
 
 
 def table(runs: Sequence[Run]) -> str:

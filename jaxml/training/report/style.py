@@ -5,14 +5,14 @@ CSS = """
 :root {
   color-scheme: light dark;
   --paper: #fbfaf7; --card: #ffffff; --ink: #20242c; --soft: #676d79; --rule: #e7e3da;
-  --accent: #3557b7; --good: #1d7f4e; --warn: #9a5b00; --code: #f3f1eb;
+  --good: #176b41; --code: #f3f1eb;
   --c0: #4269d0; --c1: #f0604d; --c2: #3ca951; --c3: #d99a06; --c4: #a463f2;
   --c5: #43a694; --c6: #9c6b4e; --c7: #f06595; --c8: #6f9df0; --c9: #8a8f98;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15171b; --card: #1c1f25; --ink: #e9e6df; --soft: #9aa1ad; --rule: #2d323b;
-    --accent: #8fb0ff; --good: #63cf98; --warn: #f0b050; --code: #23272e;
+    --good: #63cf98; --code: #23272e;
     --c0: #7d9ff5; --c1: #ff8a78; --c2: #66cc7a; --c3: #f2c14e; --c4: #c29bff;
     --c5: #7fd6c5; --c6: #c59a80; --c7: #ff9fc3; --c8: #a8c5ff; --c9: #aab0ba;
   }
