@@ -44,8 +44,7 @@ class GatedMLP(nnx.Module):
             if size < 1:
                 raise ValueError(f"{name}: expected a positive size, got {size}")
         self.layers = nnx.List(
-            nnx.Linear(a, 2 * b, dtype=dtype, rngs=rngs)
-            for a, b in pairwise(sizes)
+            nnx.Linear(a, 2 * b, dtype=dtype, rngs=rngs) for a, b in pairwise(sizes)
         )
         self.last = nnx.Linear(sizes[-1], n_out, dtype=dtype, rngs=rngs)
 
