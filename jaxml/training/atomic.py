@@ -23,15 +23,15 @@ def write_bytes(path: str | PathLike[str], data: bytes) -> None:
     target = Path(path)
     beside = temporary(target)
     try:
-        try:
-            with open(beside, "xb") as file:
+        with open(beside, "xb") as file:
+            try:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+                os.replace(beside, target)
+            except BaseException:
+                beside.unlink(missing_ok=True)
+                raise
         sync(target.parent)
     except OSError as error:
         raise CheckpointError(target, f"cannot be written: {reason(error)}") from error

@@ -80,8 +80,8 @@ def spec(leaf: Any) -> Spec:
         data = jax.eval_shape(jax.random.key_data, leaf)
         return Spec(str(leaf.dtype), data.dtype.name, data.shape)
     dtype = np.dtype(leaf.dtype)
-    # Object, text, record and date dtypes: the first unpickles when read, none is a number.
-    if dtype.hasobject or dtype.kind in "OSUMm" or dtype.names is not None or not dtype.itemsize:
+    # Objects (which unpickle when read), texts, dates, records and raw bytes are no numbers.
+    if dtype.kind in "OSUTMm" or issubclass(dtype.type, np.void):
         raise TypeError(f"expected an array of numbers, got dtype {dtype}")
     return Spec("array", dtype.name, tuple(leaf.shape))
 

@@ -30,6 +30,18 @@ def test_the_file_holds_the_bytes_with_the_mode_of_the_umask(tmp_path, umask):
     assert names(tmp_path) == ["result.json"]
 
 
+def test_a_temporary_name_that_is_taken_is_left_alone(tmp_path, monkeypatch):
+    """The temporary file is made exclusively: a link planted under its name is not followed."""
+    monkeypatch.setattr("jaxml.training.directory.secrets.token_hex", lambda n: "0" * 2 * n)
+    (tmp_path / "theirs").write_text("precious")
+    planted = tmp_path / f".a.{'0' * 16}.tmp"
+    planted.symlink_to("theirs")
+    with pytest.raises(CheckpointError, match="a: cannot be written: File exists"):
+        atomic.write_text(tmp_path / "a", "ours")
+    assert (tmp_path / "theirs").read_text() == "precious"
+    assert planted.is_symlink()
+
+
 def test_text_is_utf8(tmp_path):
     """Text is written as UTF-8 and its line ends are kept."""
     atomic.write_text(tmp_path / "a", "β\n\r\n")

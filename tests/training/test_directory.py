@@ -2,7 +2,6 @@
 """A directory is checked before the first byte, and every refusal is one line that names it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -198,9 +197,11 @@ def test_reasons_are_short():
     assert reason(CheckpointError("path", "why")) == "why"
 
 
-def test_sync_reports_what_is_missing(tmp_path):
-    """Synchronizing a path that is not there fails; nothing is silently skipped."""
+def test_sync_reports_what_is_missing(tmp_path, monkeypatch):
+    """It synchronizes that very path; one that is not there is an error, not skipped."""
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda d: synced.append(os.readlink(f"/proc/self/fd/{d}")))
     directory.sync(tmp_path)
+    assert synced == [str(tmp_path)]
     with pytest.raises(FileNotFoundError):
         directory.sync(tmp_path / "missing")
-    shutil.rmtree(tmp_path)

@@ -108,6 +108,16 @@ def test_paths_are_readable():
     assert list(leaves.named(jnp.ones(1))) == ["."]
 
 
+def test_leaves_are_sorted_by_path():
+    """The order of attributes does not count; that of their paths does."""
+
+    class Unsorted(NamedTuple):
+        z: int
+        a: int
+
+    assert list(leaves.named({"n": Unsorted(1, 2), "b": 3})) == ["b", "n/a", "n/z"]
+
+
 def test_different_paths_have_different_names():
     """Slashes, bars, percent signs and control characters inside a key are encoded."""
     names = ["a/b", "a", "a|b", "a%2Fb", "a\nb", "é", "a b", "\ud800"]
@@ -161,6 +171,8 @@ def test_specs_of_concrete_and_abstract_leaves_agree():
         (np.zeros(2, "M8[s]"), "got dtype datetime64"),
         (np.zeros(2, "m8[s]"), "got dtype timedelta64"),
         (np.zeros(2, [("x", "f4")]), "got dtype"),
+        (np.zeros(2, "V8"), r"got dtype \|V8"),
+        (np.array(["a"], np.dtypes.StringDType()), "got dtype StringDType"),
         (np.zeros(2, jax.dtypes.float0), "got dtype"),
     ],
 )

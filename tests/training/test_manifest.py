@@ -114,6 +114,14 @@ def test_links_and_special_files_are_refused(sealed, tmp_path):
         manifest.check(sealed)
 
 
+def test_the_directory_itself_is_no_link(sealed, tmp_path):
+    """A link to a sealed directory, a file and a missing path are not what was sealed."""
+    (tmp_path / "link").symlink_to(sealed)
+    for path in (tmp_path / "link", sealed / "marker", tmp_path / "missing"):
+        with pytest.raises(DamagedError, match=f"{path.name}: is not a directory of its own"):
+            manifest.check(path)
+
+
 def test_a_resealed_list_cannot_lead_outside(sealed, tmp_path):
     """A manifest that names a path outside is refused without opening it."""
     (tmp_path / "secret").write_text("x")
