@@ -26,9 +26,13 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE)
         return 0 if argv else 2
-    from experiments import command
+    try:
+        from experiments import command
 
-    return command.run(argv[0], argv[1:])
+        return command.run(argv[0], argv[1:])
+    except KeyboardInterrupt:  # before or after the time in which signals are deferred
+        print("error: interrupted by SIGINT", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ def run(name: str, argv: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of our output left: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return 4
     except MemoryError:
         complain("out of memory")
         return 1

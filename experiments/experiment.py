@@ -4,13 +4,15 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.config import suggestion
 from experiments.options import ConfigError, printable
+from jaxml.data.error import DataError
 from jaxml.metrics import Evidence
+from jaxml.training.directory import one_line
 from jaxml.types import Batches, Key, Model, Rule, State
 
 NAMES = ("vae_digits", "vae_mnist", "conv_vae_mnist", "vqvae_fashion")
@@ -84,3 +86,23 @@ def find(name: str) -> ModuleType:
     if name not in NAMES:
         raise ConfigError(f"{printable(name)}: unknown experiment{suggestion(name, NAMES)}")
     return importlib.import_module(f"experiments.{name}")
+
+
+def build(module: ModuleType, settings: Any, data_dir: str) -> Experiment:
+    """The experiment of a configuration.
+
+    Args:
+      module: the experiment's (`find`).
+      settings: an instance of its `Config`.
+      data_dir: where data sets lie; the environment's JAXML_DATA_DIR if empty.
+
+    Raises:
+      ConfigError: each option is in range, but not all of them together, or not with these data.
+      DataError: the data are missing or damaged.
+    """
+    try:
+        return module.build(settings, data_dir or None)
+    except (ConfigError, DataError):
+        raise
+    except ValueError as error:
+        raise ConfigError(one_line(f"{module.__name__.rpartition('.')[2]}: {error}")) from error

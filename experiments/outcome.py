@@ -15,8 +15,8 @@ import jaxml
 from experiments import pages
 from experiments.experiment import Experiment, Sheet
 from jaxml.metrics import Evidence, to_json
-from jaxml.training import atomic, figure, log, progress
-from jaxml.training.run import METRICS, Run, digests
+from jaxml.training import figure, log, progress
+from jaxml.training.run import METRICS, SAMPLES, Run, digests, open_log
 from jaxml.types import Key, Model, State
 
 LOOK, EVALUATE, SAMPLE, DIAGNOSE = (np.uint32(2**32 - 2 - i) for i in range(4))
@@ -27,16 +27,16 @@ def look(run: Run, experiment: Experiment, step: int, model: Model, state: State
     """Draw and validate what has been learned so far, with the same noise each time."""
     learned = experiment.learned(model, state)
     numbers = experiment.validate(learned, jax.random.fold_in(key, LOOK))
-    with atomic.open_at(run.directory / pages.VALIDATION, step - 1) as file:
-        log.append(file, step, {name: np.array([value]) for name, value in numbers.items()})
+    with open_log(run.directory / pages.VALIDATION, step - 1) as append:
+        append(step, {name: np.array([value]) for name, value in numbers.items()})
     draw(run.directory, experiment, learned, key, f"step-{step:07d}-")
 
 
 def draw(directory: Path, experiment: Experiment, learned: Model, key: Key, prefix: str) -> None:
     """Write every sheet as `samples/<prefix><name>.png`."""
-    (directory / "samples").mkdir(exist_ok=True)
+    (directory / SAMPLES).mkdir(exist_ok=True)
     for name, sheet in experiment.draw(learned, jax.random.fold_in(key, SAMPLE)).items():
-        save(sheet, directory / "samples" / f"{prefix}{name}.png")
+        save(sheet, directory / SAMPLES / f"{prefix}{name}.png")
 
 
 def save(sheet: Sheet, path: Path) -> None:

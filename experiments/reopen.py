@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments import config
-from experiments.experiment import Experiment, find
+from experiments.experiment import Experiment, build, find
 from jaxml.training import checkpoint
 from jaxml.training.directory import CheckpointError
 from jaxml.training.run import CHECKPOINTS, CONFIG
@@ -39,7 +39,7 @@ def reopen(run: str, data_dir: str = "") -> Reopened:
     """
     settings = read_settings(run)
     name = config.name_of(type(settings))
-    experiment = find(name).build(settings, data_dir or None)
+    experiment = build(find(name), settings, data_dir)
     return Reopened(name, settings, experiment, jax.random.key(settings.seed))
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,8 @@ import jax
 import numpy as np
 
 from experiments import arguments, config, outcome
-from experiments.experiment import Experiment, find
-from experiments.options import ConfigError, quote
+from experiments.experiment import Experiment, build, find
+from experiments.options import ConfigError
 from jaxml.data import example_ids
 from jaxml.training import NonFiniteError, crash, fit, progress
 from jaxml.training import run as runs
@@ -38,7 +39,7 @@ class Options:
     allow_change: tuple[str, ...] = ()
     """Parts of the run's identity that may differ on resume: config.batch_size, data, ..."""
     log_sample_ids: str = ""
-    """A file to which the example ids of every step are appended, one line a step."""
+    """A file for the example ids of every step, one line a step; continued when resumed."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str]) -> None:
         if not options.run_dir:
             Path("runs").mkdir(exist_ok=True)
         with runs.open_run(directory, resume=RESUME[options.resume]) as run:
-            experiment = module.build(settings, options.data_dir or None)
+            experiment = build(module, settings, options.data_dir)
             learn(name, experiment, settings, options, run, box)
 
 
@@ -76,7 +77,9 @@ def learn(
     }
     state = experiment.rule.init(experiment.model, jax.random.fold_in(key, 0))
     model, state = run.start(identity, text, experiment.model, state, allow=options.allow_change)
-    started, chunk = time.perf_counter(), math.gcd(settings.save_every, settings.look_every)
+    # A period beyond the last step means never; as a chunk it would only cost memory.
+    periods = (min(n, settings.steps) for n in (settings.save_every, settings.look_every))
+    started, chunk = time.perf_counter(), math.gcd(*periods)
     steps = fit(
         experiment.rule,
         model,
@@ -89,12 +92,15 @@ def learn(
         seconds=0.5,
     )
     step = run.first
-    with progress.bar(name, settings.steps, run.first) as bar, box.deferred():
+    with (
+        id_log(options.log_sample_ids, experiment, run.first) as append_ids,
+        progress.bar(name, settings.steps, run.first) as bar,
+        box.deferred(),
+    ):
         try:
             for step, model, state, metrics in steps:
                 run.record(step, metrics)
-                if options.log_sample_ids:
-                    append_ids(options.log_sample_ids, experiment, step, metrics)
+                append_ids(len(next(iter(metrics.values()))), step)
                 if step % settings.look_every == 0:
                     outcome.look(run, experiment, step, model, state, key)
                 if step % settings.save_every == 0 or step == settings.steps or box.pending:
@@ -110,13 +116,17 @@ def learn(
     outcome.conclude(name, experiment, settings, run, model, state, time.perf_counter() - started)
 
 
-def append_ids(path: str, experiment: Experiment, step: int, metrics: dict) -> None:
-    """One line a step: `{"step": ..., "ids": [...]}`."""
-    n = len(next(iter(metrics.values())))
-    try:
-        with open(path, "a", encoding="utf-8") as file:
-            for i in range(step - n, step):
-                ids = np.asarray(example_ids(experiment.batches.fingerprint, i)).tolist()
-                file.write(json.dumps({"step": i + 1, "ids": ids}) + "\n")
-    except OSError as error:
-        raise ConfigError(f"--log-sample-ids: {quote(path)}: {error.strerror}") from None
+@contextmanager
+def id_log(path: str, experiment: Experiment, first: int) -> Iterator[Callable[[int, int], None]]:
+    """`append(n, step)`: a line `{"step": ..., "ids": [...]}` for each of n steps up to `step`."""
+    if not path:
+        yield lambda n, step: None
+        return
+    with runs.open_log(path, first) as append:
+
+        def write(n: int, step: int) -> None:
+            facts = experiment.batches.fingerprint
+            ids = [np.asarray(example_ids(facts, i)) for i in range(step - n, step)]
+            append(step, {"ids": np.stack(ids)})
+
+        yield write

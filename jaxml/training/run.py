@@ -4,16 +4,16 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxml.training import atomic, checkpoint, lock, log
-from jaxml.training.directory import CheckpointError, prepare
+from jaxml.training.directory import CheckpointError, clean, prepare, reason
 from jaxml.training.identity import refused
 from jaxml.types import Key, Model, State
 
@@ -22,6 +22,10 @@ METRICS = "metrics.jsonl"
 CONFIG = "config.json"
 RESULT = "result.json"
 CHANGES = "changes.jsonl"
+SAMPLES = "samples"
+
+Append = Callable[[int, Mapping[str, Any]], None]
+"""`append(step, metrics)`: one line a step to a log; `step` is the last of them."""
 
 Resume = Callable[[Path], int | None]
 """How to choose the step to continue from, given the directory of checkpoints; None: the start."""
@@ -61,12 +65,14 @@ class Run:
       first: the step to continue from; 0 at the beginning.
     """
 
-    def __init__(self, directory: Path, first: int | None, writer: checkpoint.Writer, rows: TextIO):
+    def __init__(
+        self, directory: Path, first: int | None, writer: checkpoint.Writer, append: Append
+    ):
         self.directory = directory
         self.first = first or 0
         self._resumes = first is not None
         self._saved = self.first if self._resumes else -1
-        self._writer, self._rows = writer, rows
+        self._writer, self._append = writer, append
         self._identity: dict[str, Any] = {}
 
     def start(
@@ -111,7 +117,7 @@ class Run:
 
     def record(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Append one line a step to `metrics.jsonl`; `step` is the last of them."""
-        log.append(self._rows, step, metrics)
+        self._append(step, metrics)
 
     def save(self, step: int, model: Model, state: State, *, best: float | None = None) -> None:
         """Save a checkpoint in the background; a step that is saved already is left as it is."""
@@ -149,12 +155,37 @@ def open_run(
     """
     place = prepare(directory)
     with lock.hold(place):
+        for folder in (place, place / SAMPLES):
+            if folder.is_dir():
+                clean(folder)
         first = resume(place / CHECKPOINTS)
         with (
-            atomic.open_at(place / METRICS, first or 0) as rows,
+            open_log(place / METRICS, first or 0) as append,
             checkpoint.writer(place / CHECKPOINTS, keep=keep) as writer,
         ):
-            yield Run(place, first, writer, rows)
+            yield Run(place, first, writer, append)
+
+
+@contextmanager
+def open_log(path: str | PathLike[str], step: int) -> Iterator[Append]:
+    """A log that continues after `step`; its lines of later steps are cut off.
+
+    Raises:
+      CheckpointError: naming the file, if it is no such log or cannot be opened or written.
+    """
+    file = atomic.open_at(path, step)
+
+    def append(step: int, metrics: Mapping[str, Any]) -> None:
+        try:
+            log.append(file, step, metrics)
+        except OSError as error:
+            raise CheckpointError(path, f"cannot be written: {reason(error)}") from error
+
+    try:
+        yield append
+    finally:
+        with suppress(OSError):  # what could not be written is tried once more here
+            file.close()
 
 
 def digests(model: Model, state: State, key: Key, data: Mapping[str, Any], step: int) -> dict:

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ctrl-C and SIGTERM: the first asks, the second Ctrl-C ends the process at once."""
 
+import math
 import os
+import select
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 GRACEFUL = (signal.SIGINT, signal.SIGTERM)
+PATIENCE = 25.0  # seconds that work may go on after a signal; schedulers send SIGKILL after 30
 
 
 class Interrupted(BaseException):
@@ -53,9 +57,9 @@ class Inbox:
 def inbox() -> Iterator[Inbox]:
     """Receive SIGINT and SIGTERM for as long as the context lasts (main thread only).
 
-    Python runs its handlers between byte codes, so a long compilation would hold a signal back;
-    the second SIGINT is therefore watched for in a thread that reads the wake-up pipe, and ends
-    the process within moments whatever the main thread does.
+    Python runs its handlers between byte codes, so a long compilation would hold a signal back.
+    A thread therefore reads the wake-up pipe: at the second SIGINT it ends the process at once,
+    and `PATIENCE` seconds after the first signal, whatever the main thread does.
     """
     box = Inbox()
     reader, writer = os.pipe()
@@ -78,9 +82,23 @@ def inbox() -> Iterator[Inbox]:
 
 
 def _watch(reader: int) -> None:
-    """Count interrupts on the wake-up pipe until it closes."""
-    count = 0
-    while numbers := os.read(reader, 64):
-        count += numbers.count(signal.SIGINT)
-        if count >= 2:
+    """End the process at the second interrupt, or when patience is over after the first signal.
+
+    Ending at once is safe: a checkpoint under way is then as if it had not been begun.
+    """
+    n_interrupts, first, deadline = 0, 0, math.inf
+    while True:
+        left = max(0.0, deadline - time.monotonic()) if first else None
+        if not select.select([reader], [], [], left)[0]:
+            name = signal.Signals(first).name
+            os.write(2, f"error: interrupted by {name}, {PATIENCE:g} s ago\n".encode())
+            os._exit(128 + first)
+        numbers = os.read(reader, 64)
+        if not numbers:
+            return
+        n_interrupts += numbers.count(signal.SIGINT)
+        if n_interrupts >= 2:
             os._exit(128 + signal.SIGINT)
+        asked = [number for number in numbers if number in GRACEFUL]
+        if asked and not first:
+            first, deadline = asked[0], time.monotonic() + PATIENCE
