@@ -94,8 +94,11 @@ def _evidence(runs: Sequence[Run], found: Sequence[Column]) -> Html:
     head += [
         f"[{k + 1}] {name_of(column.head)}{_unit(column.head)}" for k, column in enumerate(found)
     ]
-    rows = [[run.name, *[_cell(column, i) for column in found]] for i, run in enumerate(runs)]
-    return page.table(head, rows)
+    rows = [
+        [element("td", run.name, class_="number"), *[_cell(column, i) for column in found]]
+        for i, run in enumerate(runs)
+    ]
+    return page.table(head, rows, class_="columns")
 
 
 def _cell(column: Column, i: int) -> Html:

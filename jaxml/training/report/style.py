@@ -50,9 +50,13 @@ section { margin-top: 3.2rem; padding-top: 1.6rem; border-top: 1px solid var(--r
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem;
   font-variant-numeric: tabular-nums lining-nums; }
-th { text-align: left; font-weight: 600; color: var(--soft); font-size: 0.82rem; }
 th, td { padding: 0.5rem 1.1rem 0.5rem 0; border-bottom: 1px solid var(--rule);
   vertical-align: top; }
+th { text-align: left; font-weight: 600; color: var(--soft); font-size: 0.82rem;
+  vertical-align: bottom; }
+.columns th { min-width: 9rem; }
+.columns th:first-child { min-width: 0; }
+.scroll + p { margin-top: 0.9rem; }
 td:last-child, th:last-child { padding-right: 0; }
 td { overflow-wrap: break-word; }
 .number { white-space: nowrap; }

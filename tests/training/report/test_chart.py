@@ -67,6 +67,13 @@ def test_points_lie_where_their_values_are():
     assert markup.count("<circle") == 10
 
 
+def test_a_chart_spans_the_steps_it_shows():
+    """A run resumed at step 5000 begins at the left edge and ends at the right."""
+    markup = chart.curves("loss", {"train": Series(5000 + STEPS, np.sin(STEPS / 10))})
+    x = points(markup, "polyline")[0][:, 0]
+    assert (x[0], x[-1]) == (chart.LEFT, chart.WIDTH - chart.RIGHT)
+
+
 def test_axis_labels_lie_at_their_values():
     """The rule labelled v is at the height at which the curve takes the value v."""
     values = np.linspace(0, 10, 100)
@@ -90,11 +97,13 @@ def test_a_chart_has_words():
 
 
 def test_hidden_beginnings_are_told():
-    """A start outside the frame stands beside the legend."""
+    """A start outside the frame stands beside the legend, and its line leaves through the top."""
     steps = np.arange(1, 5001)
     values = 87 + 450 * np.exp(-steps / 20) + 5 * np.exp(-steps / 1000)
     markup = chart.curves("loss", {"train": Series(steps, values)})
     assert f"starts at {values[0]:.4g}" in markup
+    y = points(markup, "polyline")[0][:, 1]
+    assert y[0] < 0 < chart.TOP < y[-1] < chart.HEIGHT - chart.BOTTOM
 
 
 def test_a_chart_of_nothing_is_none():

@@ -49,6 +49,7 @@ def test_clean_text_holds_no_control_characters(text):
         "HF_TOKEN=hunter2 python train.py",
         "https://user:hunter2@host/path",
         "postgres+ssl://hunter2@host",
+        "HTTPS://Hunter2:hunter2@host",
         "https://host/x?access_token=hunter2&page=1",
         '{"client_secret": "hunter2"}',
         "aws_credential = hunter2",
