@@ -328,8 +328,8 @@ def fuzz(reader, raw, path):
 
 @pytest.mark.parametrize("reader", SEEDS)
 def test_mutated_files_raise_nothing_else(reader, tmp_path):
-    """200 mutations a parser."""
-    options = settings(max_examples=200, suppress_health_check=list(HealthCheck))
+    """100 mutations a parser."""
+    options = settings(max_examples=100, suppress_health_check=list(HealthCheck))
     check = given(mutations(SEEDS[reader]))(lambda raw: fuzz(reader, raw, tmp_path / "v"))
     options(check)()
 

@@ -32,15 +32,17 @@ def test_the_order_is_a_bijection_and_the_inverse_undoes_it(n):
     np.testing.assert_array_equal(feistel(order, n, words(KEY, n), inverse=True), np.arange(n))
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 10, 999, 1000, 1797, 65536, 55000])
+@pytest.mark.parametrize("n", [1, 10, 999, 1797, 65536])
 def test_compiled_order_equals_the_host_order(n):
     """The loop on the device and the processes that load files agree on every index."""
     key = jax.random.key(7)
     position = jnp.arange(n, dtype=jnp.int32)
     data = np.asarray(jax.random.key_data(key))
-    order = jax.jit(lambda i: permute(i, n, key))(position)
+    order, back = jax.jit(
+        lambda i: (permute(i, n, key), permute_inverse(permute(i, n, key), n, key))
+    )(position)
     np.testing.assert_array_equal(order, feistel(np.arange(n), n, list(data)))
-    np.testing.assert_array_equal(permute_inverse(order, n, key), position)
+    np.testing.assert_array_equal(back, position)
 
 
 def test_double_precision_changes_nothing(x64):
@@ -48,9 +50,8 @@ def test_double_precision_changes_nothing(x64):
     position = jnp.arange(1797)
     assert position.dtype == jnp.int64
     data = np.asarray(jax.random.key_data(key))
-    np.testing.assert_array_equal(
-        permute(position, 1797, key), feistel(np.arange(1797), 1797, list(data))
-    )
+    found = jax.jit(lambda i: permute(i, 1797, key))(position)
+    np.testing.assert_array_equal(found, feistel(np.arange(1797), 1797, list(data)))
 
 
 @pytest.mark.parametrize("n", [2**31 - 1, 2**31 - 2, 2**30 + 1, 46341**2 - 46341])
@@ -63,15 +64,17 @@ def test_the_largest_sizes_do_not_overflow(n):
     assert len(np.unique(order)) == len(order)
     np.testing.assert_array_equal(feistel(order, n, words(1, 2), inverse=True), window)
     assert stats.kstest(order / n, "uniform").pvalue > 1e-4
-    np.testing.assert_array_equal(feistel(jnp.asarray(window, jnp.int32), n, words(1, 2)), order)
+    if n == 2**31 - 1:
+        compiled = jax.jit(lambda i: feistel(i, n, words(1, 2)))
+        np.testing.assert_array_equal(compiled(jnp.asarray(window, jnp.int32)), order)
 
 
 def test_vmap_over_keys_equals_a_loop_over_keys():
     keys = jax.random.split(jax.random.key(3), 5)
     position = jnp.arange(100, dtype=jnp.int32)
-    batched = jax.vmap(permute, (None, None, 0))(position, 100, keys)
-    for i in range(5):
-        np.testing.assert_array_equal(batched[i], permute(position, 100, keys[i]))
+    batched = jax.jit(jax.vmap(lambda i, key: permute(i, 100, key), (None, 0)))(position, keys)
+    for row, data in zip(batched, np.asarray(jax.random.key_data(keys)), strict=True):
+        np.testing.assert_array_equal(row, feistel(np.arange(100), 100, list(data)))
     assert len({tuple(map(int, row)) for row in batched}) == 5
 
 
