@@ -22,7 +22,7 @@ STOP = """
     Run.record, Run.start = stop_after, stop_before
 """
 EPOCH, STEPS = 6, 14
-BATCH = {"vae_digits": "200", "vae_mnist": "8000"}  # of 1200 and 50 000 examples: 6 steps an epoch
+BATCH = {"vae_digits": "200", "vae_mnist": "8000"}  # of 1300 and 50 000 examples: 6 steps an epoch
 
 
 @pytest.mark.slow
