@@ -97,6 +97,19 @@ def test_missing_linked_and_oversized_files_are_damage(tmp_path, monkeypatch):
         header.read(tmp_path)
 
 
+def test_a_header_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    """Permission is no damage: the checkpoint would be set aside for nothing."""
+    write(tmp_path)
+
+    def denied(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(header.Path, "read_bytes", denied)
+    with pytest.raises(CheckpointError, match="cannot be read: Permission denied") as caught:
+        header.read(tmp_path)
+    assert not isinstance(caught.value, DamagedError)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object()])
 def test_metadata_that_json_cannot_express_is_refused_when_writing(value):
     """The caller learns it at the save, not at the resume."""

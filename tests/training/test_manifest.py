@@ -132,7 +132,9 @@ def test_a_resealed_list_cannot_lead_outside(sealed, tmp_path):
         manifest.check(sealed)
 
 
-@pytest.mark.parametrize("line", ["junk", "0" * 63 + "  a", "0" * 64 + " a"])
+@pytest.mark.parametrize(
+    "line", ["junk", "0" * 63 + "  a", "0" * 64 + " a", "\n".join(["0" * 64 + "  a"] * 2)]
+)
 def test_a_resealed_list_that_is_no_list_is_refused(sealed, line):
     """The format of each line is checked even where the seal fits."""
     (sealed / "manifest.sha256").write_text(line + "\n")

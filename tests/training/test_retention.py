@@ -60,6 +60,15 @@ def test_a_committed_step_cannot_be_replaced(tmp_path):
     manifest.check(tmp_path / "000000005")
 
 
+def test_a_directory_without_our_marker_is_not_committed(tmp_path):
+    """What retention could not delete later does not become a checkpoint."""
+    path = retention.create(tmp_path, 5)
+    (path / retention.MARKER).unlink()
+    with pytest.raises(FileNotFoundError, match=r"jaxml.checkpoint is gone"):
+        retention.commit(path, 5)
+    assert retention.steps(tmp_path) == ()
+
+
 def test_a_commit_that_cannot_be_made_durable_is_taken_back(tmp_path, monkeypatch):
     """If the directory cannot be synchronized the step is not found afterwards."""
     path = retention.create(tmp_path, 5)
