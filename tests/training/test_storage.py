@@ -103,7 +103,7 @@ def test_the_room_asked_for_is_at_least_what_is_used(tmp_path, monkeypatch):
     reserve = os.posix_fallocate
     monkeypatch.setattr(os, "posix_fallocate", lambda f, a, n: (asked.append(n), reserve(f, a, n)))
     rng = np.random.default_rng(0)
-    for i, (n_leaves, size) in enumerate([(1, 100_000), (100, 10), (1, 1)]):
+    for i, (n_leaves, size) in enumerate([(1, 100_000), (400, 1), (1, 1)]):
         path = tmp_path / str(i)
         storage.write(path, {f"{j}": rng.normal(size=size) for j in range(n_leaves)})
         used = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
