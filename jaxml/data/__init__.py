@@ -18,6 +18,7 @@ from jaxml.data.order import Order, example_ids, ids, order
 from jaxml.data.permutation import permute, permute_inverse
 from jaxml.data.source import SOURCES, Source, directory, load
 from jaxml.data.split import Splits, concatenate, split
+from jaxml.data.stem import stem
 from jaxml.data.stream import stream
 from jaxml.data.table import Table, read_table
 from jaxml.data.text import read_bytes, read_text
@@ -56,6 +57,7 @@ __all__ = [
     "read_text",
     "sha256",
     "split",
+    "stem",
     "stream",
     "text",
     "toy",
