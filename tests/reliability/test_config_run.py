@@ -26,7 +26,7 @@ REFUSED = [
 def test_a_refused_command_line(call, tmp_path, words, expected):
     """Exit 2, one line that names the option; nothing is left that would hinder a second try."""
     run = tmp_path / "run"
-    done = call("train", "vae_digits", "--tiny", "--run-dir", run, *words)
+    done = call("train", "vae_digits", *words, "--tiny", "--run-dir", run)
     assert done.code == 2, done
     assert expected in done.error()
     assert done.error().isprintable()
