@@ -23,7 +23,7 @@ def test_thinning_keeps_the_extremes_and_the_steps(n):
     assert (t.low.min(), t.high.max()) == (s.values.min(), s.values.max())
     assert (t.low <= t.smooth + 10).all()
     assert (np.diff(t.x) > 0).all()
-    assert t.first == s.values[0]
+    assert (t.x[0], t.x[-1], t.first) == (1, n, s.values[0])
 
 
 def test_a_short_curve_is_left_as_it_is():

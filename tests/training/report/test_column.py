@@ -69,3 +69,9 @@ def test_only_bounds_that_prove_something_conclude():
         "-80.0 ± 0.5 nats (lower bound, 5000 samples, n = 100) against "
         "-85.0 ± 0.5 nats (exact, n = 100)",
     ]
+
+
+def test_a_run_is_not_compared_with_itself():
+    """Two numbers of one run, a bound above an exact value, prove nothing about two runs."""
+    found = columns([Run("a", [bound(-80.0), exact(-85.0)])])
+    assert list(conclusions([Run("a", [])], found)) == []

@@ -160,7 +160,7 @@ def test_a_row_of_evidence(tmp_path, fields, row):
     assert cells[: len(row)] == row
 
 
-@pytest.mark.parametrize(("n", "shown"), [(3, 3), (12, 12), (13, 7), (100, 11 + 1)])
+@pytest.mark.parametrize(("n", "shown"), [(3, 3), (12, 12), (13, 7), (30, 11), (100, 12)])
 def test_a_film_keeps_its_first_and_last_picture(tmp_path, n, shown):
     """At most twelve, evenly spaced, the end among them; how many there are is told."""
     film = [(f"step {k}.", picture(k % 256)) for k in range(n)]
