@@ -4,7 +4,6 @@
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +78,7 @@ def learn(
     model, state = run.start(identity, text, experiment.model, state, allow=options.allow_change)
     # A period beyond the last step means never; as a chunk it would only cost memory.
     periods = (min(n, settings.steps) for n in (settings.save_every, settings.look_every))
-    started, chunk = time.perf_counter(), math.gcd(*periods)
+    chunk = math.gcd(*periods)
     steps = fit(
         experiment.rule,
         model,
@@ -113,7 +112,7 @@ def learn(
             crash.write(run.directory, error, identity)
             raise
         run.wait()
-    outcome.conclude(name, experiment, settings, run, model, state, time.perf_counter() - started)
+    outcome.conclude(name, experiment, settings, run, model, state, run.seconds)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -74,6 +75,12 @@ class Run:
         self._saved = self.first if self._resumes else -1
         self._writer, self._append = writer, append
         self._identity: dict[str, Any] = {}
+        self._seconds, self._began = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been trained, in all processes that its checkpoints went through."""
+        return self._seconds + time.perf_counter() - self._began
 
     def start(
         self,
@@ -96,13 +103,14 @@ class Run:
         Raises:
           CheckpointError: naming the first five differences, or the damage.
         """
-        self._identity = json.loads(json.dumps(identity))
+        self._identity, self._began = json.loads(json.dumps(identity)), time.perf_counter()
         if not self._resumes:
             atomic.write_text(self.directory / CONFIG, config)
             return model, state
         place = self.directory / CHECKPOINTS
-        saved = checkpoint.verify(place, self.first)["identity"]
-        bad, good = refused(saved, self._identity, allow)
+        saved = checkpoint.verify(place, self.first)
+        self._seconds = float(saved.get("seconds", 0.0))
+        bad, good = refused(saved["identity"], self._identity, allow)
         if bad:
             more = f" (and {len(bad) - 5} more)" if len(bad) > 5 else ""
             shown = "; ".join(bad[:5]) + more
@@ -124,7 +132,8 @@ class Run:
         if step == self._saved:
             return
         tree = {"model": model, "state": state}
-        self._writer.save(step, tree, {"identity": self._identity}, best=best)
+        facts = {"identity": self._identity, "seconds": round(self.seconds, 3)}
+        self._writer.save(step, tree, facts, best=best)
         self._saved = step
 
     def wait(self) -> None:

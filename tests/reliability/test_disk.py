@@ -84,14 +84,14 @@ def test_a_full_file_system(nursery, small_disk, law, small, step, room):
     reference = nursery.reference("vae_digits", *OPTIONS, *small)
     words = ("train", "vae_digits", *OPTIONS, *small, "--run-dir", str(place / "run"))
     before = FULL.format(way="tmpfs", room=room, place=str(place), step=step)
-    done = inner.run(*words, before=before, cache=False)
+    done = inner.run(*words, before=before, fill=True)
     assert done.code == 4, done
     assert "No space left on device" in done.error()
     assert str(place / "run") in done.error()
     assert law.rows(seen / "run" / "metrics.jsonl")[-1] <= step + 5
     check(inner, law, words, seen / "run", step)
     (seen / "filler").unlink()
-    again = inner.run(*words, "--resume", "auto", cache=False)
+    again = inner.run(*words, "--resume", "auto", fill=True)
     assert again.code == 0, again.err
     law.same(seen / "run", reference)
     shutil.rmtree(seen / "run")
