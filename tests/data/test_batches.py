@@ -76,7 +76,10 @@ def test_without_shuffling_the_rows_come_in_order():
 
 
 def test_a_later_write_to_the_callers_array_changes_nothing():
-    own = {"y": np.arange(64, dtype=np.float32)}
+    # JAX shares the memory of a NumPy array that begins at a multiple of 64 bytes.
+    raw = np.zeros(64 * 4 + 64, np.uint8)
+    own = {"y": raw[-raw.ctypes.data % 64 :][: 64 * 4].view(np.float32)}
+    own["y"][:] = np.arange(64)
     batches = in_memory(own, 64, jax.random.key(0), shuffle=False)
     own["y"][:] = -1
     np.testing.assert_array_equal(batch_at(batches, 0)["y"], np.arange(64))
