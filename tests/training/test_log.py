@@ -68,7 +68,7 @@ def test_every_number_comes_back(tmp_path, dtype):
     """Written and read, any bit pattern of a dtype is the same number of that dtype."""
     size = np.dtype(dtype).itemsize
     values = RNG.integers(0, 256, 3000 * size, np.uint8).view(dtype)
-    values[:4] = [0.1, -0.0, np.inf, np.nan]
+    values[:5] = [0.1, -0.0, np.inf, -np.inf, np.nan]
     with (tmp_path / "log").open("w") as file:
         log.append(file, len(values), {"x": values})
     back = log.read(tmp_path / "log")

@@ -28,14 +28,15 @@ def has_colour(path, colour):
 
 
 def test_every_split_has_its_colour(tmp_path):
-    """Both curves of a panel are drawn; without validation its colour is absent."""
+    """Both curves of a panel are drawn, and each has its colour where it is alone."""
     curves(PANELS, tmp_path / "both.png")
-    curves({"kl": PANELS["kl"]}, tmp_path / "one.png")
+    curves({"kl": PANELS["kl"]}, tmp_path / "train.png")
+    curves({"loss": {"validation": PANELS["loss"]["validation"]}}, tmp_path / "validation.png")
     seen = [
         [has_colour(tmp_path / name, colour) for colour in style.COLOURS[:3]]
-        for name in ("both.png", "one.png")
+        for name in ("both.png", "train.png", "validation.png")
     ]
-    assert seen == [[True, True, False], [True, False, False]]
+    assert seen == [[True, True, False], [True, False, False], [False, True, False]]
 
 
 def test_the_size_follows_the_panels(tmp_path):

@@ -27,6 +27,12 @@ def test_classes_lie_where_their_points_are(tmp_path):
     low, high = (centre(tmp_path / "a.png", colour) for colour in style.COLOURS[:2])
     assert high[0] > low[0] + 0.2
     assert high[1] > low[1] + 0.2
+    with Image.open(tmp_path / "a.png") as image:
+        ink = np.asarray(image.convert("L")) < 60
+    height, width = ink.shape
+    for x, y in (low, high):  # the name is written there, and bold
+        row, column = int((1 - y) * height), int(x * width)
+        assert ink[row - 20 : row + 20, column - 30 : column + 30].sum() > 30
 
 
 def test_many_dimensions_are_projected_to_the_two_of_most_variance(tmp_path):
