@@ -65,7 +65,9 @@ def test_verify_finds_every_truncated_and_missing_file(call, run):
     assert call("verify", run).code == 0
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate", "train"])
+@pytest.mark.parametrize(
+    "command", ["train", *(pytest.param(c, marks=pytest.mark.slow) for c in ("sample", "evaluate"))]
+)
 def test_no_command_restores_a_damaged_checkpoint(nursery, small, run, command):
     """Drawing, measuring and resuming end with exit 4 and one line."""
     flip(max(files(run), key=lambda path: path.stat().st_size), random.Random(1))
