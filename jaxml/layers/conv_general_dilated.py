@@ -9,7 +9,6 @@ from jax import lax
 from jaxtyping import Float
 
 from jaxml.layers.convolution import convolution
-from jaxml.layers.convolution_by_window import turn
 from jaxml.layers.convolution_geometry import Geometry
 from jaxml.layers.convolution_primitive import input_gradient
 from jaxml.types import Array
@@ -116,4 +115,6 @@ def _convolution_of_spread(x, kernel, spread, padding, dilation, groups, precisi
         dilation=dilation,
         groups=groups,
     )
-    return input_gradient(x, turn(kernel, groups), geometry, precision)
+    blocks = kernel.reshape(*kernel.shape[:-1], groups, -1).swapaxes(-1, -3)
+    turned = jnp.flip(blocks, range(len(window))).reshape(*window, -1, x.shape[-1])
+    return input_gradient(x, turned, geometry, precision)

@@ -14,10 +14,10 @@ from jaxml.types import Array
 
 def output(x: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array:
     """The convolution `(x, K) -> y`: a sum of products with the input shifted by each tap."""
-    padded = _pad(x, geometry)
+    padded = pad(x, geometry)
     total = sum(
-        _product(_shift(padded, tap, geometry), kernel[tap], geometry.groups, precision)
-        for tap in _taps(geometry)
+        _product(shift(padded, tap, geometry), kernel[tap], geometry.groups, precision)
+        for tap in taps(geometry)
     )
     return jnp.asarray(total).astype(x.dtype)
 
@@ -27,31 +27,33 @@ def input(y: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array:
     groups = geometry.groups
     total = sum(
         _spread(_product(y, _swap(kernel[tap], groups), groups, precision), tap, geometry)
-        for tap in _taps(geometry)
+        for tap in taps(geometry)
     )
     return jnp.asarray(total).astype(y.dtype)
 
 
 def kernel(x: Array, y: Array, geometry: Geometry, precision: Any) -> Array:
     """Kernel gradient `(x, y) -> K`: for each tap one product over batch and positions."""
-    padded = _pad(x, geometry)
-    taps = [
-        _correlation(_shift(padded, tap, geometry), y, geometry.groups, precision)
-        for tap in _taps(geometry)
+    padded = pad(x, geometry)
+    parts = [
+        _correlation(shift(padded, tap, geometry), y, geometry.groups, precision)
+        for tap in taps(geometry)
     ]
-    return jnp.stack(taps).reshape(*geometry.kernel, *taps[0].shape).astype(x.dtype)
+    return jnp.stack(parts).reshape(*geometry.kernel, *parts[0].shape).astype(x.dtype)
 
 
-def _taps(geometry: Geometry) -> Iterator[Sizes]:
+def taps(geometry: Geometry) -> Iterator[Sizes]:
+    """The positions in the kernel, the last axis fastest."""
     return itertools.product(*map(range, geometry.kernel))
 
 
-def _pad(x: Array, geometry: Geometry) -> Array:
+def pad(x: Array, geometry: Geometry) -> Array:
+    """`x` with the zeros around it, or cropped."""
     sides = [(low, high, 0) for low, high in geometry.padding]
     return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
 
 
-def _shift(padded: Array, tap: Sizes, geometry: Geometry) -> Array:
+def shift(padded: Array, tap: Sizes, geometry: Geometry) -> Array:
     """What the windows see at one tap: as many positions as there are windows."""
     start = [k * d for k, d in zip(tap, geometry.dilation, strict=True)]
     stop = [
@@ -75,7 +77,7 @@ def _spread(part: Array, tap: Sizes, geometry: Geometry) -> Array:
     return lax.pad(part, jnp.zeros((), part.dtype), [(0, 0, 0), *sides, (0, 0, 0)])
 
 
-def _wide(dtype: Any) -> Any:
+def wide(dtype: Any) -> Any:
     """Half precisions are summed in single precision."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
@@ -88,39 +90,35 @@ def _swap(matrix: Array, groups: int) -> Array:
 
 def _product(x: Array, matrix: Array, groups: int, precision: Any) -> Array:
     """`x[..., g, i] matrix[i, g, o] -> [..., g, o]` with the channels flat on both sides."""
-    wide = _wide(x.dtype)
+    sums = wide(x.dtype)
     if groups == 1:
         return lax.dot_general(
             x,
             matrix,
             (((x.ndim - 1,), (0,)), ((), ())),
             precision=precision,
-            preferred_element_type=wide,
+            preferred_element_type=sums,
         )
-    if matrix.shape == (1, groups):
-        return x.astype(wide) * matrix.astype(wide).reshape((1,) * (x.ndim - 1) + (groups,))
     blocks = x.reshape(*x.shape[:-1], groups, -1)
     product = lax.dot_general(
         blocks,
         matrix.reshape(len(matrix), groups, -1),
         (((x.ndim,), (0,)), ((x.ndim - 1,), (1,))),
         precision=precision,
-        preferred_element_type=wide,
+        preferred_element_type=sums,
     )
     return jnp.moveaxis(product, 0, -2).reshape(*x.shape[:-1], -1)
 
 
 def _correlation(x: Array, y: Array, groups: int, precision: Any) -> Array:
     """`sum_{n, positions} x[n, ..., g, i] y[n, ..., g, o] -> [i, g o]`."""
-    wide = _wide(x.dtype)
+    sums = wide(x.dtype)
     over = tuple(range(x.ndim - 1))
-    if groups == x.shape[-1] == y.shape[-1]:
-        return (x.astype(wide) * y.astype(wide)).sum(over)[None]
-    sums = lax.dot_general(
+    blocks = lax.dot_general(
         x.reshape(*x.shape[:-1], groups, -1),
         y.reshape(*y.shape[:-1], groups, -1),
         ((over, over), ((x.ndim - 1,), (x.ndim - 1,))),
         precision=precision,
-        preferred_element_type=wide,
+        preferred_element_type=sums,
     )
-    return sums.swapaxes(0, 1).reshape(sums.shape[1], -1)
+    return blocks.swapaxes(0, 1).reshape(blocks.shape[1], -1)

@@ -1,5 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which form of a convolution and of its gradients serves which case on a CPU, with the reasons."""
+"""Which form of a convolution and of its gradients serves which case on a CPU, with the reasons.
+
+XLA's CPU compiler runs a convolution as a matrix product where its layout is channels-last. Outside
+loops it transposes other layouts first; in the body of a loop it does not (jax issue 12868) and
+falls back to scalar code, and JAX writes gradients in other layouts. Since a call cannot know where
+it will run, every form here is safe in loops. Accelerators keep the native operations.
+
+Times as a fraction of the native operation's outside of a loop, float32, two AVX-512 cores, jax
+0.10.2 and 0.12.0, the same inside a loop and outside (the native gradients inside: 10 to 90):
+
+| case | form | time |
+|---|---|---|
+| convolution | by window: itself | 1 |
+| input gradient, stride 1 | by window: the turned kernel | 1 |
+| input gradient, stride 2 | by window: one phase a channel, interleaved | 0.3-0.6 |
+| kernel gradient | by window: channels as batch, batch as channels | 0.9-1.05 |
+| groups | by window, a group at a time | 0.15-0.7; kernel gradient 0.02 |
+| one channel a group | depthwise | 0.04-0.1 |
+| one tap | by tap: a matrix product, nothing to gather | |
+| float64 | by tap: XLA has no fast convolution for it | 0.2 |
+
+Tried and slower: one matrix product over gathered patches (1.2-6), a product a tap in float32
+(1-10), zeros between the elements for a stride (1), grouped products with a batch axis (2).
+"""
 
 import math
 from types import ModuleType
@@ -7,28 +30,25 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxml.layers import convolution_by_tap, convolution_by_window
+from jaxml.layers import convolution_by_tap, convolution_by_window, convolution_depthwise
 from jaxml.layers.convolution_geometry import Geometry
 
 
-def form(geometry: Geometry, depthwise: bool, dtype: Any) -> ModuleType:
+def form(geometry: Geometry, channels: int, features: int, dtype: Any) -> ModuleType:
     """The module whose `output`, `input` and `kernel` serve a case best.
-
-    | case | form | reason, measured on 2 AVX-512 cores |
-    |---|---|---|
-    | one tap | by tap | a matrix product and nothing to gather |
-    | one channel a group | by tap | 2-4x the native grouped convolution |
-    | float64 | by tap | 4-6x: XLA's fast convolution knows single and half precision only |
-    | all else | by window | native time outside loops, a tenth to a hundredth of it inside |
 
     Args:
       geometry: sizes, strides, padding, dilation, groups.
-      depthwise: whether every group has one input and one output channel.
+      channels: input channels of a group.
+      features: output channels of a group.
       dtype: of both operands.
 
     Returns:
-      `convolution_by_tap` or `convolution_by_window`.
+      `convolution_by_tap`, `convolution_by_window` or `convolution_depthwise`.
     """
-    if math.prod(geometry.kernel) == 1 or depthwise or dtype == jnp.float64:
+    if math.prod(geometry.kernel) == 1:
         return convolution_by_tap
-    return convolution_by_window
+    # With more features the products of a group are worth a matrix product.
+    if geometry.groups > 1 and channels == 1 and features <= 4:
+        return convolution_depthwise
+    return convolution_by_tap if dtype == jnp.float64 else convolution_by_window

@@ -75,8 +75,8 @@ def _abstract(role: str, a: Any, b: Any, *, geometry: Geometry, precision: Any) 
 def _by_form(role: str, a: Array, b: Array, *, geometry: Geometry, precision: Any) -> Array:
     """The CPU's way."""
     *_, channels, features = _shapes(role, a, b, geometry)["kernel"]
-    depthwise = channels == 1 and features == geometry.groups
-    return getattr(form(geometry, depthwise, a.dtype), role)(a, b, geometry, precision)
+    chosen = form(geometry, channels, features // geometry.groups, a.dtype)
+    return getattr(chosen, role)(a, b, geometry, precision)
 
 
 def _native(role: str, a: Array, b: Array, *, geometry: Geometry, precision: Any) -> Array:

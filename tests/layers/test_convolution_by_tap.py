@@ -32,18 +32,6 @@ def test_is_the_definition(x64, geometry, operands, definition):
         np.testing.assert_allclose(got[role], truth, atol=1e-12, rtol=1e-12, err_msg=role)
 
 
-@pytest.mark.parametrize("features", [1, 3])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_depthwise_is_the_definition(x64, stride, features, operands, definition):
-    """One input channel a group, with one output channel and with several."""
-    geometry = Geometry((6, 7), (3, 3), (stride,) * 2, ((1, 1), (2, 0)), (1, 1), 4)
-    arrays = operands(geometry, channels=1, features=features)
-    got = jax.jit(lambda arrays: evaluate(arrays, geometry))(arrays)
-    for role, names in ROLES.items():
-        truth = definition[role](*(arrays[name] for name in names), geometry)
-        np.testing.assert_allclose(got[role], truth, atol=1e-12, rtol=1e-12, err_msg=role)
-
-
 @pytest.mark.parametrize(("channels", "groups"), [(4, 1), (1, 4), (2, 2)])
 def test_half_precision_is_summed_in_single(channels, groups):
     """A sum of 2304 ones is 2304; summed in bfloat16 it would stop at 256."""

@@ -37,15 +37,26 @@ def test_is_the_definition(x64, geometry, operands, definition):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_channels_last_convolution(role, geometry, operands):
-    """XLA sees one convolution whose layout its CPU compiler runs as a matrix product in a loop."""
+def test_channels_last_convolution(role, geometry, operands):
+    """XLA sees one convolution a group, in the layout that its CPU compiler makes a product of."""
     arrays = operands(geometry, dtype=np.float32)
     first, second = (arrays[name] for name in ROLES[role])
     text = jax.jit(lambda a, b: evaluate(role, a, b, geometry)).lower(first, second).as_text()
-    assert text.count("stablehlo.convolution") == 1
-    (numbers,) = re.findall(r"dim_numbers = (\S.*?), window", text)
+    numbers = re.findall(r"dim_numbers = (\S.*?), window", text)
+    assert len(numbers) == geometry.groups
     space = ", ".join(map(str, range(len(geometry.input))))
-    assert numbers == f"[b, {space}, f]x[{space}, i, o]->[b, {space}, f]"
+    assert set(numbers) == {f"[b, {space}, f]x[{space}, i, o]->[b, {space}, f]"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_many_groups_run_in_a_loop(x64, role, operands, definition, monkeypatch):
+    """Groups written out and groups in a loop give the same numbers."""
+    monkeypatch.setattr(by_window, "_WRITTEN_OUT", 2)
+    geometry = Geometry((6, 5), (3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1), 3)
+    arrays = [operands(geometry)[name] for name in ROLES[role]]
+    f = jax.jit(lambda a, b: evaluate(role, a, b, geometry))
+    assert "stablehlo.while" in f.lower(*arrays).as_text()
+    np.testing.assert_allclose(f(*arrays), definition[role](*arrays, geometry), atol=1e-12)
 
 
 def test_subpixel_multiplies_no_zeros_of_the_stride():
