@@ -77,8 +77,9 @@ def test_pictures_keep_their_pixels(tmp_path, shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with tensorboard.events(tmp_path) as events:
         events.image(1, "bytes", pixels)
-        events.image(1, "reals", pixels.astype(np.float32) / 255)
-    for name in ("bytes", "reals"):
+        events.image(1, "below", (pixels.astype(np.float32) - 0.4) / 255)
+        events.image(1, "above", (pixels.astype(np.float64) + 0.4) / 255)
+    for name in ("bytes", "below", "above"):
         png = shown(tmp_path)[name, 1].image.encoded_image_string
         with Image.open(io.BytesIO(png)) as image:
             decoded = np.asarray(image)
