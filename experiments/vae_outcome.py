@@ -33,8 +33,8 @@ class View(NamedTuple):
 
     def show(self, x: Array) -> np.ndarray:
         """Intensities in [0, 1], `(n, H, W)`."""
-        x = (np.asarray(x, np.float32) - self.low) / (1 - self.low)
-        return np.clip(x.reshape(-1, *self.shape), 0, 1)
+        shown = (np.asarray(x, np.float32) - self.low) / (1 - self.low)
+        return np.clip(shown.reshape(-1, *self.shape), 0, 1)
 
 
 def experiment(
@@ -44,7 +44,7 @@ def experiment(
     view: View,
     valid: np.ndarray,
     test: np.ndarray,
-    protocol: Mapping[str, Any],
+    protocol: dict[str, Any],
     *,
     n_samples: int,
 ) -> Experiment:
@@ -70,7 +70,7 @@ def sample(view: View, model: Model, key: Key, n: int) -> Sheet:
     return Sheet(view.show(_generate(model, z)), columns, "samples: the mean of p(x|z), z ~ p(z)")
 
 
-def draw(view: View, held_out: Array, model: Model, key: Key) -> Mapping[str, Sheet]:
+def draw(view: View, held_out: np.ndarray, model: Model, key: Key) -> Mapping[str, Sheet]:
     """Samples, reconstructions of held-out images, and walks between them in latent space."""
     x = jnp.asarray(held_out[:30])
     pairs = np.stack([view.show(x), view.show(_reconstruct(model, x))])
@@ -86,7 +86,7 @@ def draw(view: View, held_out: Array, model: Model, key: Key) -> Mapping[str, Sh
     }
 
 
-def validate(held_out: Array, model: Model, key: Key) -> Mapping[str, float]:
+def validate(held_out: np.ndarray, model: Model, key: Key) -> Mapping[str, float]:
     """The ELBO of the validation split, in nats, and the latent dimensions in use."""
     elbo, active = _validation(model, jnp.asarray(held_out), key)
     return {"elbo": float(elbo), "active_units": int(active)}
@@ -98,8 +98,8 @@ def _validation(model: Model, x: Array, key: Key) -> tuple[Array, Array]:
 
 
 def evaluate(
-    protocol: Mapping[str, Any],
-    test: Array,
+    protocol: dict[str, Any],
+    test: np.ndarray,
     n_samples: int,
     model: Model,
     key: Key,
@@ -136,7 +136,7 @@ def _evidence(model: Model, x: Array, key: Key, *, n_samples: int) -> tuple[Arra
     return bound, vae.log_likelihood(model, x, weight_key, n_samples=n_samples, batch_size=ROWS)
 
 
-def diagnose(held_out: Array, model: Model, key: Key) -> Mapping[str, str]:
+def diagnose(held_out: np.ndarray, model: Model, key: Key) -> Mapping[str, str]:
     """Whether the posterior has collapsed, and by how much."""
     x = jnp.asarray(held_out)
     active = int(vae.active_units(model, x))

@@ -26,7 +26,7 @@ def write(run: Path, error: NonFiniteError, identity: Mapping[str, Any]) -> None
     folder = prepare(run / FOLDER)
     arrays, _ = leaves.snapshot({"model": error.model, "state": error.state})
     packed = io.BytesIO()
-    np.savez(packed, **arrays)
+    np.savez(packed, allow_pickle=False, **arrays)
     atomic.write_bytes(folder / ARRAYS, packed.getvalue())
     facts = {"step": error.step, "message": str(error), "identity": dict(identity)}
     atomic.write_text(folder / FACTS, json.dumps(facts, indent=2, sort_keys=True) + "\n")

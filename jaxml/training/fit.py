@@ -75,13 +75,13 @@ def fit(
     leaves, structure = jax.tree.flatten((model, state))
     leaves = [jnp.array(leaf, copy=True) for leaf in leaves]
     compiled = loop.build(rule.update, batches.take, structure, chunk)
-    shapes: dict[str, tuple[int, ...]] | None = None
+    shapes: dict[str, tuple[int, ...]] = {}
     length = chunk if seconds is None else 1
     done = first
     while done < steps:
         n = min(length, chunk - done % chunk, steps - done)
         data = batches.feed(done, n, chunk)
-        if shapes is None:
+        if done == first:
             shapes = compiled.shapes(leaves, key, data)
         start = time.perf_counter()
         leaves, rows, n_done = compiled.run(leaves, key, data, np.int32(done), np.int32(n))

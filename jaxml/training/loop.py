@@ -4,7 +4,7 @@
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,7 @@ class Loop(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def build(
-    update: Callable, take: Callable, structure: jax.tree_util.PyTreeDef, capacity: int
-) -> Loop:
+def build(update: Callable, take: Callable, structure: Any, capacity: int) -> Loop:
     """Compile `update` once for every number of steps up to `capacity`.
 
     The trip count is an argument of the executable, not a constant in it: a step executes the same
@@ -40,7 +38,7 @@ def build(
     Args:
       update: of the rule.
       take: of the batches.
-      structure: of `(model, state)`.
+      structure: the tree structure of `(model, state)`.
       capacity: rows for metrics.
 
     Raises:

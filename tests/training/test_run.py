@@ -46,9 +46,10 @@ def train(directory, *, until=STEPS, resume=runs.never, identity=IDENTITY, allow
     """Train to a step, a checkpoint every 4, and return what a result file would hold."""
     with runs.open_run(directory, resume=resume) as run:
         model, state = run.start(identity, "{}\n", *fresh(width), allow=allow)
-        for step, model, state, metrics in fit(
+        chunks = fit(
             RULE, model, BATCHES, key(), steps=until, state=state, first=run.first, chunk=4
-        ):
+        )
+        for step, model, state, metrics in chunks:
             run.record(step, metrics)
             run.save(step, model, state)
         run.finish({"step": until})

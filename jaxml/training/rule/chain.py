@@ -52,9 +52,9 @@ def repeat(rule: Rule, times: int, *, minibatches: bool = False) -> Rule:
 
     def update(model: Model, state: State, batch: Batch, key: Key) -> tuple[Model, State, Metrics]:
         def once(carry, turn):
-            i, part = turn
+            (model, state), (i, part) = carry, turn
             part = part if minibatches else batch
-            model, state, metrics = rule.update(*carry, part, jax.random.fold_in(key, i))
+            model, state, metrics = rule.update(model, state, part, jax.random.fold_in(key, i))
             return (model, state), metrics
 
         for leaf in jax.tree.leaves(batch) if minibatches else ():

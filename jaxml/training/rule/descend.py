@@ -102,8 +102,8 @@ class Descent:
     def _cost(self, graphdef, params, rest, batch, key):
         model = nnx.merge(graphdef, params, rest, copy=True)
         value, metrics = self.loss(model, batch, key)
-        rest = nnx.to_pure_dict(nnx.split(model, self.wrt, ...)[2])
-        return value, (rest, metrics)
+        _, _, rest = nnx.split(model, self.wrt, ...)
+        return value, (nnx.to_pure_dict(rest), metrics)
 
     def _mean(self, gradient, params, rest, batch, key):
         n = self.n_microbatches
