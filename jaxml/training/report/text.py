@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "•••"
+LIMIT = 10_000  # characters of one text: more is for a file, not for a page
 
 _SECRET = r"(?:token|secret|password|passwd|credential|api[_-]?key|private)"  # noqa: S105 - names
 _NAMES_SECRET = re.compile(_SECRET, re.IGNORECASE)
 _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s&"']+)"""
-_PATTERNS = (
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s?#]*@", re.IGNORECASE), rf"\1{MASK}@"),
-    (re.compile(rf"([\w-]*{_SECRET}[\w-]*[\"']?\s*[=:]\s*){_VALUE}", re.IGNORECASE), rf"\1{MASK}"),
-    (re.compile(rf"(--?[\w-]*{_SECRET}[\w-]*\s+)(?!-){_VALUE}", re.IGNORECASE), rf"\1{MASK}"),
+_PATTERNS = (  # each begins where no name can have begun before: no text takes quadratic time
+    (r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]*://)[^/\s?#]*@", rf"\1{MASK}@"),
+    (rf"((?<![\w-])[\w-]*{_SECRET}[\w-]*+[\"']?\s*[=:]\s*){_VALUE}", rf"\1{MASK}"),
+    (rf"((?<![\w-])--?[\w-]*{_SECRET}[\w-]*+\s+)(?!-){_VALUE}", rf"\1{MASK}"),
 )
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL)
 
@@ -37,12 +38,13 @@ def masked(text: Any) -> str:
 
     Secrets are the user part of a URL, and what is given to a name with `token`, `secret`,
     `password`, `passwd`, `credential`, `api_key` or `private` in it, as an option, an assignment
-    or an entry.
+    or an entry. What is longer than `LIMIT` is cut.
     """
-    shown = clean(text)
+    seen = clean(str(text)[: LIMIT + 1])
+    seen = seen if len(seen) <= LIMIT else f"{seen[: LIMIT - 1]}…"
     for pattern, replacement in _PATTERNS:
-        shown = pattern.sub(replacement, shown)
-    return shown
+        seen = re.sub(pattern, replacement, seen, flags=re.IGNORECASE)
+    return seen
 
 
 def entries(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws of shown text: nothing invisible, no secret, and everything else as it was."""
 
+import time
 import unicodedata
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from jaxml.training.report.text import MASK, clean, entries, masked, shown
+from jaxml.training.report.text import LIMIT, MASK, clean, entries, masked, shown
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,16 @@ def test_secrets_are_masked_in_text(text):
 def test_other_text_is_left_as_it_is(text):
     """Without a value given to a secret name nothing is masked."""
     assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "token", "--", "a.", "a-", "://", "--token ", "token=", "\x1b", "\x1b[0", "\"'"]
+)
+def test_no_text_takes_long(piece):
+    """A million hostile characters are cut and shown within seconds, not hours."""
+    start = time.perf_counter()
+    assert len(masked(piece * (1_000_000 // len(piece)))) <= 2 * LIMIT
+    assert time.perf_counter() - start < 5
 
 
 def test_secret_entries_are_masked_at_any_depth():
