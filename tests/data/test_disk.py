@@ -86,3 +86,7 @@ def test_damage_is_refused(tmp_path):
     (tmp_path / "v.npy").write_bytes((tmp_path / "v.npy").read_bytes()[:-1])
     with pytest.raises(DataError, match="is truncated: the array needs 80 bytes, has 79"):
         on_disk(tmp_path / "v.npy")
+    np.save(tmp_path / "v.npy", np.arange(10))
+    (tmp_path / "v.npy").write_bytes((tmp_path / "v.npy").read_bytes() + b"0")
+    with pytest.raises(DataError, match="has trailing bytes: the array needs 80 bytes, has 81"):
+        on_disk(tmp_path / "v.npy")
