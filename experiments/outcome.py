@@ -68,7 +68,7 @@ def conclude(
         "experiment": name,
         "step": step,
         "seconds": round(seconds, 1),
-        "metrics": {k: float(v[-1]) for k, v in log.read(run.directory / METRICS).items()},
+        "metrics": {k: last(v) for k, v in log.read(run.directory / METRICS).items()},
         "evidence": [to_json(item) for item in evidence],
         "sha256": digests(model, state, key, experiment.batches.fingerprint, step),
         "environment": environment(),
@@ -78,6 +78,12 @@ def conclude(
     pages.write(run.directory, settings, diagnosis)
     tell(evidence)
     print(f"report: {run.directory / 'report.html'}")
+
+
+def last(column: np.ndarray) -> Any:
+    """The last value as JSON can say it: a step that was idle or skipped has none."""
+    value = np.asarray(column[-1], np.float64)
+    return np.where(np.isfinite(value), value, None).tolist()
 
 
 def tell(evidence: Sequence[Evidence]) -> None:
