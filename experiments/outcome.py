@@ -82,8 +82,9 @@ def conclude(
 
 def last(column: np.ndarray) -> Any:
     """The last value as JSON can say it: a step that was idle or skipped has none."""
-    value = np.asarray(column[-1], np.float64)
-    return np.where(np.isfinite(value), value, None).tolist()
+    value = np.asarray(column[-1], object)
+    value[~np.isfinite(column[-1])] = None
+    return value.tolist()
 
 
 def tell(evidence: Sequence[Evidence]) -> None:
