@@ -4,7 +4,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from jaxml.layers import convolution_by_tap as by_tap
 from jaxml.layers.convolution_geometry import Geometry
@@ -32,11 +31,15 @@ def test_is_the_definition(x64, geometry, operands, definition):
         np.testing.assert_allclose(got[role], truth, atol=1e-12, rtol=1e-12, err_msg=role)
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(4, 1), (1, 4), (2, 2)])
-def test_half_precision_is_summed_in_single(channels, groups):
-    """A sum of 2304 ones is 2304; summed in bfloat16 it would stop at 256."""
-    geometry = Geometry((48, 48), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), groups)
-    ones = jnp.ones((1, 48, 48, channels * groups), jnp.bfloat16)
-    gradient = by_tap.kernel(ones, ones, geometry, None)
-    assert gradient.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(gradient.astype(jnp.float32), 2304)
+def test_half_precision_is_summed_in_single():
+    """256 and eight ones are 264; summed in bfloat16 they would stay at 256."""
+    geometry = Geometry((5, 5), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    x, y = (jnp.ones((1, n, n, 1), jnp.bfloat16) for n in (5, 3))
+    filters = jnp.ones((3, 3, 1, 1), jnp.bfloat16)
+    first, last = (filters.at[k, k].set(256) for k in (0, 2))
+    got = by_tap.output(x, first, geometry, None)
+    assert (got == 264).all()
+    assert got.dtype == jnp.bfloat16
+    for kernel in (first, last):
+        assert (by_tap.input(y, kernel, geometry, None)[:, 2, 2] == 264).all()
+    assert (by_tap.kernel(x, y.at[:, 0, 0].set(256), geometry, None) == 264).all()

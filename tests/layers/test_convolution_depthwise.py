@@ -46,12 +46,14 @@ def test_is_the_definition(x64, geometry, features, operands, definition):
 
 
 def test_half_precision_is_summed_in_single():
-    """Sums of 2304 are 2304, over taps and over positions; in bfloat16 ones would stop at 256."""
-    column = Geometry((48, 1), (48, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
-    x = jnp.full((1, 48, 1, 2), 48, jnp.bfloat16)
-    assert (depthwise.output(x, jnp.ones((48, 1, 1, 2), x.dtype), column, None) == 2304).all()
-    point = Geometry((48, 48), (1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
-    ones = jnp.ones((1, 48, 48, 2), x.dtype)
-    gradient = depthwise.kernel(ones, ones, point, None)
-    assert (gradient == 2304).all()
-    assert gradient.dtype == x.dtype
+    """256 and eight ones are 264; summed in bfloat16 they would stay at 256."""
+    geometry = Geometry((5, 5), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
+    x, y = (jnp.ones((1, n, n, 2), jnp.bfloat16) for n in (5, 3))
+    filters = jnp.ones((3, 3, 1, 2), jnp.bfloat16)
+    first, last = (filters.at[k, k].set(256) for k in (0, 2))
+    got = depthwise.output(x, first, geometry, None)
+    assert (got == 264).all()
+    assert got.dtype == jnp.bfloat16
+    for kernel in (first, last):
+        assert (depthwise.input(y, kernel, geometry, None)[:, 2, 2] == 264).all()
+    assert (depthwise.kernel(x, y.at[:, 0, 0].set(256), geometry, None) == 264).all()

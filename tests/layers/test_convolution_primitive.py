@@ -177,16 +177,17 @@ def test_scan_and_checkpoint(operands):
         np.testing.assert_allclose(scanned, kernel, rtol=1e-5, atol=1e-6)
 
 
-def test_shard_map(operands):
-    """Inside `shard_map` a kernel that all devices share has the gradient summed over them."""
+@pytest.mark.parametrize("shared", ["kernel", "input"])
+def test_shard_map(shared, operands):
+    """In `shard_map` the operand that all devices share has its gradient summed over them."""
     geometry = square(5, (3, 3), 1, 1)
     arrays = operands(geometry, dtype=np.float32)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-    gradient = jax.grad(loss(convolve, geometry), (0, 1))
-    spec = PartitionSpec("data")
-    mapped = jax.shard_map(
-        gradient, mesh=mesh, in_specs=(spec, PartitionSpec()), out_specs=(spec, PartitionSpec())
+    specs = tuple(
+        PartitionSpec() if name == shared else PartitionSpec("data") for name in ("input", "kernel")
     )
+    gradient = jax.grad(loss(convolve, geometry), (0, 1))
+    mapped = jax.shard_map(gradient, mesh=mesh, in_specs=specs, out_specs=specs)
     args = arrays["input"], arrays["kernel"]
     got, want = jax.jit(mapped)(*args), jax.jit(gradient)(*args)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
