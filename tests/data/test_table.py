@@ -28,6 +28,7 @@ def test_numbers_survive_the_round_trip_exactly(read):
     ("text", "columns", "values"),
     [
         ("a,b\n1,2\n3,4\n", ("a", "b"), [[1, 2], [3, 4]]),
+        ("a,2020\n1,2\n", ("a", "2020"), [[1, 2]]),
         ("1,2\n3,4", ("column_0", "column_1"), [[1, 2], [3, 4]]),
         ('"a ""x""","b,c"\r\n1,2\r\n', ('a "x"', "b,c"), [[1, 2]]),
         ("\ufeffa,b\n1,2\n\n3,4\n\n", ("a", "b"), [[1, 2], [3, 4]]),
