@@ -7,6 +7,7 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 Activation = Callable[[Array], Array]
@@ -48,7 +49,7 @@ class MLP(nnx.Module):
         n_context: int = 0,
         activation: Activation = jax.nn.silu,
         kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),  # noqa: B008
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         sizes = (n_in + n_context, *widths, n_out)
@@ -76,7 +77,7 @@ class ResidualBlock(nnx.Module):
     """h + W₂ a(W₁ LN(h) + b₁) + b₂; W₂ starts at 0 and the block as the identity."""
 
     def __init__(
-        self, width: int, *, activation: Activation, dtype: jnp.dtype | None, rngs: nnx.Rngs
+        self, width: int, *, activation: Activation, dtype: DTypeLike | None, rngs: nnx.Rngs
     ):
         self.activation = activation
         self.scale = nnx.Param(jnp.ones(width))
@@ -120,7 +121,7 @@ class ResidualMLP(nnx.Module):
         *,
         n_context: int = 0,
         activation: Activation = jax.nn.silu,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         _check_sizes(n_in=n_in, width=width, n_blocks=n_blocks, n_out=n_out)

@@ -4,8 +4,8 @@
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxml.nn.convolution import Conv, ConvTranspose
@@ -32,7 +32,7 @@ class Down(nnx.Module):
         channels: Sequence[int],
         *,
         activation: Activation = jax.nn.silu,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         self.activation = activation
@@ -65,7 +65,7 @@ class Up(nnx.Module):
         n_out: int,
         *,
         activation: Activation = jax.nn.silu,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         self.activation = activation
@@ -107,7 +107,7 @@ class ImageEncoder(nnx.Module):
         *,
         n_context: int = 0,
         activation: Activation = jax.nn.silu,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         low = lowest(shape, len(channels))
@@ -151,7 +151,7 @@ class ImageDecoder(nnx.Module):
         *,
         n_context: int = 0,
         activation: Activation = jax.nn.silu,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         self.low = (*lowest(shape, len(channels)), channels[0])

@@ -24,8 +24,8 @@ def log_likelihood(
 ) -> Float[Array, "batch"]:
     """log p(x) ≈ log (1/K) Σ_k w_k with z_k from q(z|x): nats per example, biased low.
 
-    Memory holds chunk·batch_size decoded rows: chunks of samples are scanned with a running
-    logsumexp. An example draws from fold_in(key, its index), so the result does not depend on
+    Memory holds chunk·batch_size decoded rows: of each chunk of samples only its logsumexp is kept.
+    An example draws from fold_in(key, its index), so the result does not depend on
     `batch_size`. `jaxml.probability.monte_carlo.estimate` of the result gives the mean over the
     examples with its standard error.
 
@@ -51,16 +51,13 @@ def log_likelihood(
         x, context = jax.tree.map(lambda a: a[None], (x, context))
         own_key = jax.random.fold_in(key, index)
 
-        def step(total, i):
+        def chunk_sum(i):
             log_w = log_weight(model, x, jax.random.fold_in(own_key, i), chunk, context=context)
             counted = i * chunk + jnp.arange(chunk) < n_samples
-            log_w = jnp.where(counted, log_w[:, 0], -jnp.inf)
-            return logsumexp(jnp.append(log_w, total)), None
+            return logsumexp(log_w[:, 0], where=counted)
 
-        total = jnp.asarray(-jnp.inf, log_w_dtype)
-        return jax.lax.scan(step, total, jnp.arange(n_chunks))[0] - jnp.log(n_samples)
+        return logsumexp(jax.lax.map(chunk_sum, jnp.arange(n_chunks))) - jnp.log(n_samples)
 
-    log_w_dtype = jax.eval_shape(lambda: log_weight(model, x[:1], key, 1, context=context)).dtype
     examples = (jnp.arange(x.shape[0]), x, context)
     return jax.lax.map(one, examples, batch_size=min(batch_size, x.shape[0]))
 

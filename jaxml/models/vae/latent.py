@@ -62,17 +62,19 @@ def interpolate_spherical(
     """(sin((1 − t)ω)z + sin(tω)z')/sin ω at n times from 0 to 1, ω the angle between z and z'.
 
     In many dimensions the prior's mass lies near a sphere; the straight line cuts through its
-    empty middle. Where the two directions agree it is the straight line.
+    empty middle. Between equal or opposite directions, and from the origin, it
+    is the straight line.
 
     Reference: Shoemake 1985, Animating rotation with quaternion curves; White 2016, section 2,
     arXiv:1609.04468.
     """
     t = _times(n, z)
-    u, v = (a / jnp.maximum(norm(a, axis=-1, keepdims=True), 1e-12) for a in (z, other))
+    lengths = [norm(a, axis=-1, keepdims=True) for a in (z, other)]
+    u, v = (a / jnp.where(r > 0, r, 1.0) for a, r in zip((z, other), lengths, strict=True))
     # atan2 keeps the digits that arccos loses for nearly parallel and nearly opposite vectors.
     apart, along = (norm(a, axis=-1, keepdims=True) for a in (u - v, u + v))
     angle = 2 * jnp.arctan2(apart, along)
-    straight = jnp.sin(angle) < 1e-6
+    straight = (jnp.sin(angle) < 1e-6) | (lengths[0] == 0) | (lengths[1] == 0)
     safe = jnp.where(straight, 1.0, angle)[None]
     left = jnp.where(straight[None], 1 - t, jnp.sin((1 - t) * safe) / jnp.sin(safe))
     right = jnp.where(straight[None], t, jnp.sin(t * safe) / jnp.sin(safe))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxml.losses.likelihood import Likelihood
@@ -42,7 +43,7 @@ def mlp(
     *,
     n_context: int = 0,
     activation: Activation = jax.nn.silu,
-    dtype: jnp.dtype | None = None,
+    dtype: DTypeLike | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """A VAE of two MLPs for flat data: n_in-widths-n_latent and back.
@@ -72,7 +73,7 @@ def convolutional(
     *,
     n_context: int = 0,
     activation: Activation = jax.nn.silu,
-    dtype: jnp.dtype | None = None,
+    dtype: DTypeLike | None = None,
     rngs: nnx.Rngs,
 ) -> VAE:
     """A VAE for images: strided convolutions and one hidden layer to z, and back.
