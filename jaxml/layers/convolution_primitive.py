@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import PartitionSpec, auto_axes, get_abstract_mesh
 
 from jaxml.layers.convolution_by_window import channels_last
 from jaxml.layers.convolution_form import form
@@ -46,11 +47,19 @@ def kernel_gradient(x: Array, y: Array, geometry: Geometry, precision: Any = Non
 
 
 def _bind(role: str, a: Array, b: Array, geometry: Geometry, precision: Any) -> Array:
-    """Binds, once both operands vary over the same axes of a surrounding `shard_map`."""
+    """Binds, once both operands vary over the same axes of a surrounding `shard_map`.
+
+    On a mesh with explicit axes the compiler shards what is inside; a batch stays split as it came.
+    """
     in_a, in_b = (jax.typeof(operand).manual_axis_type.varying for operand in (a, b))
     a = lax.pcast(a, tuple(in_b - in_a), to="varying") if in_b - in_a else a
     b = lax.pcast(b, tuple(in_a - in_b), to="varying") if in_a - in_b else b
-    return _PRIMITIVES[role].bind(a, b, geometry=geometry, precision=precision)
+    bind = functools.partial(_PRIMITIVES[role].bind, geometry=geometry, precision=precision)
+    explicit = get_abstract_mesh().explicit_axes
+    if not explicit:
+        return bind(a, b)
+    batch = None if role == "kernel" else jax.typeof(a).sharding.spec[0]
+    return auto_axes(bind, axes=explicit, out_sharding=PartitionSpec(batch))(a, b)
 
 
 def _shapes(role: str, a: Any, b: Any, geometry: Geometry) -> dict[str, tuple[int, ...]]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxml.layers.convolution_geometry import Geometry
 from jaxml.layers.convolution_primitive import convolve, input_gradient, kernel_gradient
@@ -191,6 +191,26 @@ def test_shard_map(shared, operands):
     args = arrays["input"], arrays["kernel"]
     got, want = jax.jit(mapped)(*args), jax.jit(gradient)(*args)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, want)
+
+
+@pytest.mark.parametrize("spec", [(), (None, None, None, "data")])
+def test_explicit_sharding(spec, operands):
+    """On a mesh with explicit axes gradients are typed as the operands, split batch or kernel."""
+    geometry = square(5, (3, 3), 1, 1)
+    arrays = operands(geometry, dtype=np.float32)
+    gradient = jax.jit(jax.grad(loss(convolve, geometry), (0, 1)))
+    want = gradient(arrays["input"], arrays["kernel"])
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
+    shardings = [NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), spec)]
+    with jax.set_mesh(mesh):
+        args = [
+            jax.device_put(arrays[name], sharding)
+            for name, sharding in zip(("input", "kernel"), shardings, strict=True)
+        ]
+        got = gradient(*args)
+    for a, b, arg in zip(got, want, args, strict=True):
+        assert jax.typeof(a).sharding.spec == jax.typeof(arg).sharding.spec
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
 def convolutions(text):
