@@ -82,9 +82,9 @@ def conclude(
 
 def last(column: np.ndarray) -> Any:
     """The last value as JSON can say it: a step that was idle or skipped has none."""
-    value = np.asarray(column[-1], object)
-    value[~np.isfinite(column[-1])] = None
-    return value.tolist()
+    value = np.asarray(column[-1], np.float64)
+    plain = value.astype(object)  # Python floats: np.int64 is no JSON
+    return np.where(np.isfinite(value), plain, None).tolist()
 
 
 def tell(evidence: Sequence[Evidence]) -> None:
