@@ -70,7 +70,8 @@ def doubly_reparameterized_bound(
 
     Through z, and so towards the encoder, flows Σ_k w̃_k² ∂log w_k/∂z_k, with w̃ the normalized
     weights; `parameters`, those of the decoder, keep the plain gradient Σ_k w̃_k ∂log w_k/∂θ.
-    The plain encoder gradient has a signal-to-noise ratio that falls with K; this one's rises.
+    While the weights are bounded, the signal-to-noise ratio of the plain encoder gradient falls
+    with K and this one's rises.
     With K = 1 it is the estimator of Roeder et al. 2017, "sticking the landing".
 
     One forward and one backward pass give both: the pullback of w̃ is the plain gradient, and its

@@ -12,32 +12,43 @@ from jaxml.losses import likelihood
 from jaxml.models import vae
 
 
-@pytest.mark.parametrize("head", [likelihood.bernoulli(), likelihood.discretized_logistic()])
-@pytest.mark.parametrize("conditional", [False, True])
+def with_numbers(build):
+    """The module that `build()` gives, with NumPy's weights: nothing is compiled for it."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda s: jnp.asarray(0.3 * rng.normal(size=s.shape), s.dtype), jax.eval_shape(build)
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "conditional"),
+    [(likelihood.bernoulli(), False), (likelihood.discretized_logistic(), True)],
+    ids=["bernoulli", "conditional-logistic"],
+)
 def test_images_go_in_and_come_out(head, conditional):
     """Convolutional VAE on 8x8 images: finite loss and gradients, shapes of x everywhere."""
-    n_context = 3 if conditional else 0
-
-    @jax.jit
-    def everything(x, context, key):
-        model = vae.convolutional(
-            (8, 8, 1), (4, 6), 16, 2, head, n_context=n_context, rngs=nnx.Rngs(key)
-        )
-        batch = {"x": x, "y": context}
-        keys = [jax.random.fold_in(key, i) for i in range(3)]
-        loss_and_gradient = jax.value_and_grad(vae.loss, has_aux=True)(model, batch, keys[0])
-        draws = vae.sample(model, keys[1], 3, context=context)
-        shown = vae.reconstruct(model, x, context=context)
-        log_p = vae.log_likelihood(model, x, keys[2], n_samples=4, chunk=2, context=context)
-        return loss_and_gradient, draws, shown, log_p
-
     x = jax.random.bernoulli(jax.random.key(0), 0.5, (3, 8, 8, 1)).astype(jnp.float32)
     context = jnp.eye(3) if conditional else None
-    ((value, _), gradient), draws, shown, log_p = everything(x, context, jax.random.key(1))
+    n_context = 3 if conditional else 0
+
+    def build():
+        options = {"n_context": n_context, "rngs": nnx.Rngs(0)}
+        return vae.convolutional((8, 8, 1), (4, 6), 16, 2, head, **options)
+
+    model, batch = with_numbers(build), {"x": x, "y": context}
+    step = jax.jit(jax.value_and_grad(vae.loss, has_aux=True))
+    (value, _), gradient = step(model, batch, jax.random.key(1))
     assert np.isfinite(value)
     for leaf in jax.tree.leaves(gradient):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
+
+    def shapes(one, two):
+        draws = vae.sample(model, one, 3, context=context)
+        shown = vae.reconstruct(model, x, context=context)
+        return draws, shown, vae.log_likelihood(model, x, two, chunk=4, context=context)
+
+    draws, shown, log_p = jax.eval_shape(shapes, jax.random.key(1), jax.random.key(2))
     assert draws.shape == shown.shape == x.shape
     assert log_p.shape == (3,)
 

@@ -348,16 +348,21 @@ def test_objectives_are_the_same_under_every_transformation(small):
     """Run plainly, or under jit, scan, vmap and checkpoint at once: the same values and slopes."""
     model, x = small
 
-    def slope(key, wrap=lambda f: f):
-        return jax.grad(wrap(lambda x: jnp.sum(every_objective(model, x, key))))(x)
+    def objective(x, key):
+        values = every_objective(model, x, key)
+        return jnp.sum(values), values
 
     def keys():
         return jax.random.split(jax.random.key(0), (2, 3))
 
-    every_key = jax.vmap(partial(slope, wrap=jax.checkpoint))
-    nested = jax.jit(lambda keys: jax.lax.map(every_key, keys))(keys())
-    plain = jax.jit(slope)
+    def slope(x, key):
+        return jax.grad(jax.checkpoint(objective), has_aux=True)(x, key)
+
+    every_key = jax.vmap(slope, (None, 0))
+    gradient, values = jax.jit(lambda k: jax.lax.map(partial(every_key, x), k))(keys())
+    plain = jax.jit(jax.grad(objective, has_aux=True))
     for i, j in np.ndindex(2, 3):
-        np.testing.assert_allclose(nested[i, j], plain(keys()[i, j]), rtol=1e-4, atol=1e-5)
-    values = jax.jit(jax.vmap(lambda k: every_objective(model, x, k)))(keys()[0])
-    np.testing.assert_allclose(values[1], every_objective(model, x, keys()[0, 1]), rtol=1e-5)
+        expected, expected_values = plain(x, keys()[i, j])
+        np.testing.assert_allclose(gradient[i, j], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(values[i, j], expected_values, rtol=1e-5)
+    np.testing.assert_allclose(values[0, 1], every_objective(model, x, keys()[0, 1]), rtol=1e-5)
