@@ -59,7 +59,8 @@ def _bind(role: str, a: Array, b: Array, geometry: Geometry, precision: Any) -> 
     if not explicit:
         return bind(a, b)
     batch = None if role == "kernel" else jax.typeof(a).sharding.spec[0]
-    return auto_axes(bind, axes=explicit, out_sharding=PartitionSpec(batch))(a, b)
+    split = auto_axes(axes=explicit, out_sharding=PartitionSpec(batch))
+    return split(bind)(a, b)
 
 
 def _shapes(role: str, a: Any, b: Any, geometry: Geometry) -> dict[str, tuple[int, ...]]:

@@ -4,6 +4,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxml.layers import convolution_by_tap as by_tap
 from jaxml.layers.convolution_geometry import Geometry
@@ -22,6 +23,22 @@ def evaluate(arrays, geometry):
     }
 
 
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        "1x1 stride 2",
+        "3x3 stride 2, even and odd",
+        "4x4 stride 2, unread rest",
+        "5x3 stride 2, groups",
+        "2x2 stride 3",
+        "3x3 dilation 2, groups",
+        "3x2 stride 2x1, dilation 1x2",
+        "cropped",
+        "1-D causal, dilation 2",
+        "3-D stride 2",
+    ],
+    indirect=True,
+)
 def test_is_the_definition(x64, geometry, operands, definition):
     """Output, input gradient and kernel gradient equal the loop over all that meets, to 1e-12."""
     arrays = operands(geometry)
