@@ -33,9 +33,9 @@ def test_down_halves_and_up_doubles(size):
 
 def test_a_stage_of_up_is_the_transpose_of_a_stage_of_down():
     """⟨y, down(x)⟩ = ⟨up(y), x⟩ for equal kernels, without activations and biases."""
-    options = {"activation": lambda x: x, "rngs": nnx.Rngs(0)}
-    down = with_numbers(lambda: Down(2, (3,), **options))
-    up = with_numbers(lambda: Up((3,), 2, **options))
+    linear = {"activation": lambda x: x}
+    down = with_numbers(lambda: Down(2, (3,), **linear, rngs=nnx.Rngs(0)))
+    up = with_numbers(lambda: Up((3,), 2, **linear, rngs=nnx.Rngs(0)))
     up.stages[0].kernel.set_value(down.stages[0].kernel[...])
     for stage in (*down.stages, *up.stages):
         stage.bias.set_value(jnp.zeros_like(stage.bias[...]))
@@ -56,10 +56,12 @@ def test_a_low_position_sees_its_own_neighbourhood_only():
 
 def test_context_reaches_encoder_and_decoder():
     """Another context, another output; shapes as declared."""
-
-    options = {"n_context": 3, "rngs": nnx.Rngs(0)}
-    encoder = with_numbers(lambda: ImageEncoder((4, 4, 1), (2,), 8, 5, **options))
-    decoder = with_numbers(lambda: ImageDecoder(5, 8, (2,), (4, 4, 2), **options))
+    encoder = with_numbers(
+        lambda: ImageEncoder((4, 4, 1), (2,), 8, 5, n_context=3, rngs=nnx.Rngs(0))
+    )
+    decoder = with_numbers(
+        lambda: ImageDecoder(5, 8, (2,), (4, 4, 2), n_context=3, rngs=nnx.Rngs(0))
+    )
     encoder, decoder = jax.jit(encoder.__call__), jax.jit(decoder.__call__)
     x, one, other = jnp.ones((2, 4, 4, 1)), jnp.eye(3)[:2], jnp.eye(3)[1:]
     z = encoder(x, one)
