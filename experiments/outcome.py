@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run leaves for a person: pictures while it trains; evidence and a report when it ends."""
 
+import math
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -82,9 +83,14 @@ def conclude(
 
 def last(column: np.ndarray) -> Any:
     """The last value as JSON can say it: a step that was idle or skipped has none."""
-    value = np.asarray(column[-1], np.float64)
-    plain = value.astype(object)  # Python floats: np.int64 is no JSON
-    return np.where(np.isfinite(value), plain, None).tolist()
+    plain = np.asarray(column[-1], np.float64).tolist()  # Python floats: np.int64 is no JSON
+    return _or_none(plain)
+
+
+def _or_none(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_or_none(entry) for entry in value]
+    return value if math.isfinite(value) else None
 
 
 def tell(evidence: Sequence[Evidence]) -> None:

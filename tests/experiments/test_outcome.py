@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws of what a run writes when it ends."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.outcome import last
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (np.array([1, 2]), 2.0),  # the steps of a log are int64
+        (np.array([0.5, np.nan], np.float32), None),
+        (np.array([[1.0, 2.0], [np.inf, 3.0]]), [None, 3.0]),
+    ],
+)
+def test_the_last_value_is_json_whatever_its_dtype(column, expected):
+    """Whole numbers, vectors and values that are not finite all survive a strict writer."""
+    assert json.loads(json.dumps(last(column), allow_nan=False)) == expected
