@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vector quantization against brute force and cluster means."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,8 +68,9 @@ def test_codes_come_to_rest_at_the_means_of_their_clusters(x64):
     np.testing.assert_array_equal(first[2], codes[2])  # no vector reached it
 
     shifted = z + 1
+    step = jax.jit(partial(quantization.follow, decay=0.9))
     for _ in range(400):
-        clusters, moved = quantization.follow(clusters, first, shifted, indices, decay=0.9)
+        clusters, moved = step(clusters, first, shifted, indices)
     np.testing.assert_allclose(moved[:2], means + 1, rtol=1e-12)
     np.testing.assert_allclose(clusters.counts, np.bincount(indices, minlength=3), rtol=1e-12)
 

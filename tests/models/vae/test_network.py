@@ -12,20 +12,12 @@ from jaxml.losses import likelihood
 from jaxml.models import vae
 
 
-def with_numbers(build):
-    """The module that `build()` gives, with NumPy's weights: nothing is compiled for it."""
-    rng = np.random.default_rng(0)
-    return jax.tree.map(
-        lambda s: jnp.asarray(0.3 * rng.normal(size=s.shape), s.dtype), jax.eval_shape(build)
-    )
-
-
 @pytest.mark.parametrize(
     ("head", "conditional"),
     [(likelihood.bernoulli(), False), (likelihood.discretized_logistic(), True)],
     ids=["bernoulli", "conditional-logistic"],
 )
-def test_images_go_in_and_come_out(head, conditional):
+def test_images_go_in_and_come_out(head, conditional, with_numbers):
     """Convolutional VAE on 8x8 images: finite loss and gradients, shapes of x everywhere."""
     x = jax.random.bernoulli(jax.random.key(0), 0.5, (3, 8, 8, 1)).astype(jnp.float32)
     context = jnp.eye(3) if conditional else None
