@@ -73,7 +73,8 @@ def fit(
     if state is None:
         state = rule.init(model, jax.random.fold_in(key, INIT))
     leaves, structure = jax.tree.flatten((model, state))
-    leaves = [jnp.array(leaf, copy=True) for leaf in leaves]
+    # A dtype of its own makes a leaf strongly typed, as it would come back from a checkpoint.
+    leaves = [jnp.array(leaf, jnp.asarray(leaf).dtype, copy=True) for leaf in leaves]
     compiled = loop.build(rule.update, batches.take, structure, chunk)
     shapes: dict[str, tuple[int, ...]] = {}
     length = chunk if seconds is None else 1

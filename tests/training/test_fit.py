@@ -197,3 +197,19 @@ def test_bad_numbers_are_named():
         next(fit(RULE, make(), batches(), key(), steps=1, chunk=0))
     with pytest.raises(ValueError, match="first=5, steps=3"):
         next(fit(RULE, make(), batches(), key(), steps=3, first=5))
+
+
+def test_a_weakly_typed_leaf_is_trained_as_it_would_be_restored():
+    """A checkpoint forgets weak types, so the loop must not see them: promotion differs."""
+    seen = []
+
+    def update(model, state, batch, key):
+        seen.append(model.weak_type)
+        return model * 0.5, state, {}
+
+    rule = Rule(lambda model, key: {}, update)
+    weak = jnp.asarray(1.0)
+    assert weak.weak_type
+    for _, model, _, _ in fit(rule, weak, batches(), key(), steps=3):
+        np.testing.assert_allclose(model, 0.125)
+    assert seen == [False]
