@@ -20,6 +20,9 @@ from jaxml.training import NonFiniteError, crash, fit, progress
 from jaxml.training import run as runs
 from jaxml.training.signal import Inbox, inbox
 
+ROOT = Path("runs")
+"""Where runs are kept unless one says otherwise; made when it is needed."""
+
 RESUME = {"never": runs.never, "auto": runs.newest, "last-good": runs.last_good}
 
 
@@ -55,9 +58,9 @@ def main(argv: Sequence[str]) -> None:
         return
     options, settings = arguments.parse_each([Options(), base], words)
     with inbox() as box:
-        directory = Path(options.run_dir or f"runs/{name}")
-        if not options.run_dir:
-            Path("runs").mkdir(exist_ok=True)
+        directory = Path(options.run_dir) if options.run_dir else ROOT / name
+        if directory.parent == ROOT:
+            ROOT.mkdir(exist_ok=True)
         with runs.open_run(directory, resume=RESUME[options.resume]) as run:
             experiment = build(module, settings, options.data_dir)
             learn(name, experiment, settings, options, run, box)
