@@ -54,8 +54,12 @@ CASES = {
     "soft_clip": Case(
         lambda x: numerics.soft_clip(x, 5.0), lambda x: 5 * mp.tanh(x / 5), (signed(1e-6, 1e4),)
     ),
+    "log1p_exp_neg": Case(
+        numerics.log1p_exp_neg, lambda a: mpmath.log1p(mp.exp(-a)), (np.geomspace(1e-8, 80, 400),)
+    ),
+    "softplus": Case(numerics.softplus, lambda x: mpmath.log1p(mp.exp(x)), (signed(1e-6, 1e3),)),
     "log_sigmoid": Case(
-        jax.nn.log_sigmoid, lambda x: -mpmath.log1p(mp.exp(-x)), (signed(1e-6, 1e3),)
+        numerics.log_sigmoid, lambda x: -mpmath.log1p(mp.exp(-x)), (signed(1e-6, 1e3),)
     ),
 }
 
@@ -165,7 +169,7 @@ def test_norm_at_zero_and_at_bad_values():
 
 
 def test_second_derivatives_match_closed_forms(x64):
-    """The stopped maxima leave them whole: LSE'' = diag(p) − ppᵀ, ‖x‖'' = (I − uuᵀ)/‖x‖."""
+    """LSE'' = diag(p) − ppᵀ and ‖x‖'' = (I − uuᵀ)/‖x‖ past stopped maxima; softplus'' = σ'."""
     x = jnp.array([0.3, -1.2, 2.0])
     p = jax.nn.softmax(x)
     np.testing.assert_allclose(
@@ -173,9 +177,25 @@ def test_second_derivatives_match_closed_forms(x64):
     )
     r = jnp.linalg.norm(x)
     u = x / r
+    s = jax.nn.sigmoid(x)
+    np.testing.assert_allclose(
+        jax.hessian(lambda v: numerics.softplus(v).sum())(x), jnp.diag(s * (1 - s)), atol=1e-14
+    )
+    assert jax.grad(jax.grad(numerics.softplus))(jnp.zeros(())) == 0.25
     np.testing.assert_allclose(
         jax.hessian(numerics.norm)(x), (jnp.eye(3) - jnp.outer(u, u)) / r, atol=1e-14
     )
+
+
+def test_softplus_at_the_edges():
+    """The limits are exact, NaN stays NaN, and 16-bit floats keep their kind."""
+    x = jnp.array([-jnp.inf, jnp.inf, jnp.nan, 0.0, -1e4, 1e4])
+    expected = [0, np.inf, np.nan, np.log(2), 0, 1e4]
+    np.testing.assert_allclose(numerics.softplus(x), expected, rtol=1e-7)
+    np.testing.assert_allclose(jax.grad(numerics.softplus)(jnp.array(-1e4)), 0.0)
+    half = numerics.softplus(jnp.ones(3, jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(jnp.float32), np.log1p(np.e), rtol=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxml.numerics import log1p_exp_neg, softplus
 from jaxml.types import Key
 
 
@@ -16,11 +17,11 @@ def log_prob(
 
     For x strictly between 0 and 1 this is a cross-entropy, not a normalized log-density.
 
-    One log1p for both softplus; its derivative (x − σ(a))da + a·dx is written out because |a| has
-    none at a = 0, where networks start.
+    One logarithm for both softplus; its derivative (x − σ(a))da + a·dx is written out because |a|
+    has none at a = 0, where networks start.
     """
     a = logits
-    return x * a - 0.5 * (a + jnp.abs(a)) - jnp.log1p(jnp.exp(-jnp.abs(a)))
+    return x * a - 0.5 * (a + jnp.abs(a)) - log1p_exp_neg(jnp.abs(a))
 
 
 @log_prob.defjvp
@@ -38,4 +39,4 @@ def sample(logits: Float[Array, "*shape"], key: Key) -> Bool[Array, "*shape"]:
 def entropy(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """H = σ(a)·softplus(−a) + σ(−a)·softplus(a)."""
     a = logits
-    return jax.nn.sigmoid(a) * jax.nn.softplus(-a) + jax.nn.sigmoid(-a) * jax.nn.softplus(a)
+    return jax.nn.sigmoid(a) * softplus(-a) + jax.nn.sigmoid(-a) * softplus(a)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxml.numerics import log_sigmoid_difference
+from jaxml.numerics import log_sigmoid, log_sigmoid_difference
 from jaxml.types import Key
 
 
@@ -37,8 +37,8 @@ def log_prob(
     # NaN compares false and stays in the inner form, which keeps it NaN.
     return jnp.where(
         x < -1 + h,
-        jax.nn.log_sigmoid(upper),
-        jnp.where(x > 1 - h, jax.nn.log_sigmoid(-lower), inside),
+        log_sigmoid(upper),
+        jnp.where(x > 1 - h, log_sigmoid(-lower), inside),
     )
 
 

@@ -10,7 +10,7 @@ def test_dispatch_runs_and_reports(capsys):
     """One JSON line with the question, the numbers and the versions."""
     clock.report("dispatch", dispatch.measure(width=4, steps=4, chunk=2, rounds=1))
     line = json.loads(capsys.readouterr().out)
-    assert {"question", "one call us/step", "overhead of chunks us/step", "jax"} <= set(line)
+    assert {"question", "one by one us/step", "overhead us/step", "jax"} <= set(line)
 
 
 def test_an_ensemble_is_its_members():

@@ -82,3 +82,14 @@ def test_an_empty_ensemble_is_refused():
     """The size is checked where it is given."""
     with pytest.raises(ValueError, match="size must be at least 1"):
         ensemble(descend(loss, optax.sgd(0.1)), 0)
+
+
+def test_only_a_cpu_keeps_the_copies_of_a_batch_apart():
+    """The barrier stands in the program for a CPU and in no other."""
+    models = jax.vmap(make)(jax.random.split(key(), SIZE))
+    rule = ensemble(descend(loss, optax.sgd(0.1)), SIZE)
+    args = (models, rule.init(models, key()), jnp.ones((8, 3)), key())
+    for platform, kept in (("cpu", True), ("cuda", False), ("tpu", False)):
+        traced = jax.jit(lambda *a: jax.tree.leaves(rule.update(*a))).trace(*args)
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("optimization_barrier" in text) == kept, platform
