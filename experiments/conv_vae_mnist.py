@@ -87,7 +87,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         rngs=nnx.Rngs(config.seed),
     )
     rate = optax.cosine_decay_schedule(config.learning_rate, config.steps)
-    rule = chain(learn=guard(descend(vae.loss, optax.adam(rate))), average=average(config.decay))
+    rule = guard(chain(learn=descend(vae.loss, optax.adam(rate)), average=average(config.decay)))
     return vae_outcome.experiment(
         model,
         rule,

@@ -76,7 +76,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     rate = optax.cosine_decay_schedule(config.learning_rate, config.steps)
     loss = partial(vae.loss, beta=config.beta)
     optimizer = optax.adamw(rate, weight_decay=config.weight_decay)
-    rule = chain(learn=guard(descend(loss, optimizer)), average=average(config.decay))
+    rule = guard(chain(learn=descend(loss, optimizer), average=average(config.decay)))
     order_key = jax.random.fold_in(jax.random.key(config.seed), 1)
     batches = in_memory(train, config.batch_size, order_key)
     view = vae_outcome.View((8, 8), low=-1.0)

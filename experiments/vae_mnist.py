@@ -91,7 +91,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     if config.n_importance > 1:
         loss = partial(vae.iwae_loss, n_samples=config.n_importance)
     rate = optax.cosine_decay_schedule(config.learning_rate, config.steps)
-    rule = chain(learn=guard(descend(loss, optax.adam(rate))), average=average(config.decay))
+    rule = guard(chain(learn=descend(loss, optax.adam(rate)), average=average(config.decay)))
     return vae_outcome.experiment(
         model,
         rule,

@@ -53,7 +53,7 @@ def experiment(
         model=model,
         rule=rule,
         batches=batches,
-        learned=lambda model, state: state["average"]["model"],
+        learned=lambda model, state: state["rule"]["average"]["model"],
         draw=partial(draw, view, valid),
         validate=partial(validate, valid),
         n_test=len(test),

@@ -105,7 +105,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     )
     rate = optax.cosine_decay_schedule(config.learning_rate, config.steps)
     loss = partial(vqvae.loss, beta=config.commitment)
-    rule = chain(learn=guard(descend(loss, optax.adam(rate))), average=average(config.decay))
+    rule = guard(chain(learn=descend(loss, optax.adam(rate)), average=average(config.decay)))
     protocol = {
         "data": "Fashion-MNIST",
         "split": "test" if len(test) == 10_000 else f"test, first {len(test)}",
@@ -117,7 +117,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         model=model,
         rule=rule,
         batches=mapped(in_memory(train, config.batch_size, order_key), scale, unused),
-        learned=lambda model, state: state["average"]["model"],
+        learned=lambda model, state: state["rule"]["average"]["model"],
         draw=partial(draw, train, valid),
         validate=partial(validate, train, valid),
         n_test=len(test),

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml.training import loop
-from jaxml.training.rule.guard import leaf_names
+from jaxml.training.rule.guard import idle_flags, leaf_names
 from jaxml.types import Batches, Key, Model, Rule, State
 
 INIT = np.uint32(2**32 - 1)  # folds a key apart from every step's, which are int32
@@ -110,17 +110,38 @@ def _next_length(length: int, elapsed: float, seconds: float | None) -> int:
 
 def _bad_row(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
     last = {name: values[-1:] for name, values in metrics.items()}
-    return last if any(loop.is_stop(name) and np.any(v) for name, v in last.items()) else None
+    return last if any(loop.is_stop(name) and np.any(v > 0) for name, v in last.items()) else None
 
 
 def _describe(step: int, row: dict[str, np.ndarray], model: Model, state: Any) -> str:
     """Name the step, the loss and the first bad leaf: what a person looks for first."""
-    name = next(name for name, value in row.items() if loop.is_stop(name) and np.any(value))
+    name = next(name for name, value in row.items() if loop.is_stop(name) and np.any(value > 0))
     prefix = name.removesuffix("stopped")
-    for part in [part for part in prefix.split("/") if part]:
-        state = state[part]
-    loss = row.get(prefix + "loss", np.array(np.nan))
     index = int(np.max(row[prefix + "bad_leaf"]))
-    leaf = leaf_names(model, state["rule"])[index] if index >= 0 else "none: a metric alone"
-    where = f" of {prefix.rstrip('/')}" if prefix else ""
-    return f"step {step}: loss{where} = {np.squeeze(loss)}; first non-finite leaf: {leaf}"
+    leaf = "none: a metric alone"
+    if index >= 0:
+        leaf = leaf_names(model, _guarded(state, prefix.split("/")[:-1]))[index]
+    told = _telling({name: value for name, value in row.items() if name.startswith(prefix)})
+    value = f"{told} = {np.squeeze(row[told])}; " if told else ""
+    return f"step {step}: {value}first non-finite leaf: {leaf}"
+
+
+def _guarded(state: Any, parts: list[str]) -> Any:
+    """The state of what the guard at this place guards; a rule keeps another one's as `rule`."""
+    holder = state
+    for part in (*parts, "skipped"):
+        while part not in state:
+            state = state["rule"]
+        holder, state = state, state[part]
+    return holder["rule"]
+
+
+def _telling(row: dict[str, np.ndarray]) -> str | None:
+    """A metric that is not finite, else a loss; before all, a loss that is not finite."""
+    ranks = {
+        name: (bool(np.isfinite(value).all()), name.split("/")[-1] != "loss")
+        for name, value in row.items()
+        if not any(np.any(row[flag] > 0) for flag in idle_flags(name) if flag in row)
+    }
+    told = min(ranks, key=lambda name: ranks[name])
+    return told if ranks[told] < (True, True) else None

@@ -89,8 +89,9 @@ def build(update: Callable, take: Callable, structure: Any, capacity: int) -> Lo
 
 def halt(metrics: Metrics) -> Array:
     """Whether a guard asked to stop, whatever its place in the rule."""
-    stopped = [value for name, value in metrics.items() if is_stop(name)]
-    return jnp.stack([jnp.any(flag) for flag in stopped]).any() if stopped else jnp.array(False)
+    # Compared with 0, because an idle step (`every`) reports NaN, which counts as true.
+    stopped = [jnp.any(value.astype(float) > 0) for name, value in metrics.items() if is_stop(name)]
+    return jnp.stack([jnp.array(False), *stopped]).any()
 
 
 def is_stop(name: str) -> bool:

@@ -200,14 +200,23 @@ def open_log(path: str | PathLike[str], step: int) -> Iterator[Append]:
 def digests(model: Model, state: State, key: Key, data: Mapping[str, Any], step: int) -> dict:
     """The sha256 of everything that decides how a run goes on.
 
-    `model` is the parameters; each part of a composed state has its own; `key` is the run's key;
-    `data` is the data's fingerprint and the position in it.
+    `model` is the parameters; each part of a composed state has its own, and so has each part of
+    the rule that a guard holds (`state.rule.average`); `key` is the run's key; `data` is the data's
+    fingerprint and the position in it.
     """
-    parts = state if isinstance(state, dict) else {"rule": state}
     position = json.dumps([data, step], sort_keys=True)
     return {
         "params": checkpoint.digest(model),
-        **{f"state.{name}": checkpoint.digest(part) for name, part in parts.items()},
+        **{name: checkpoint.digest(part) for name, part in _parts("state", state)},
         "key": checkpoint.digest(jax.random.key_data(key)),
         "data": hashlib.sha256(position.encode()).hexdigest(),
     }
+
+
+def _parts(name: str, state: State) -> Iterator[tuple[str, State]]:
+    parts = state if isinstance(state, dict) else {"rule": state}
+    for part, inner in parts.items():
+        if part == "rule" and isinstance(inner, dict):
+            yield from _parts(f"{name}.rule", inner)
+        else:
+            yield f"{name}.{part}", inner

@@ -73,12 +73,12 @@ CHANGES = {
         "state/extra: not in the checkpoint",
     ),
     "extra key": (
-        with_state(lambda state: {"learn": state["learn"]}),
-        "state/average/model/decoder/",
+        with_state(lambda state: {**state, "rule": {"learn": state["rule"]["learn"]}}),
+        "state/rule/average/model/decoder/",
     ),
     "optimizer": (
         lambda patch: patch(optax, "adamw", lambda *a, **k: optax.sgd(0.1, momentum=0.9)),
-        "state/learn/rule/",
+        "state/rule/learn/",
     ),
     "schedule": (["--steps", "60"], "config.steps: 40 in the run, 60 now"),
     "seed": (["--seed", "1"], "config.seed: 0 in the run, 1 now"),

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import NonFiniteError, average, chain, descend, ensemble, fit, guard
+from jaxml.training import NonFiniteError, average, chain, descend, ensemble, every, fit, guard
 from jaxml.types import Batches, Rule
 
 STEPS = 23
@@ -32,7 +32,7 @@ def loss(model, batch, key):
     return value, {"mean": batch.mean()}
 
 
-RULE = chain(learn=guard(descend(loss, optax.adam(1e-2))), average=average(0.9))
+RULE = guard(chain(learn=descend(loss, optax.adam(1e-2)), average=average(0.9)))
 
 
 def batches(poison_at=-1):
@@ -157,23 +157,69 @@ def test_the_model_passed_in_survives():
 
 
 def test_a_bad_step_is_named_and_can_be_replayed():
-    """Poison in batch 17: the good steps are yielded, the error carries the state before."""
+    """Poison in batch 17: the good steps are yielded, the error carries the state before.
+
+    All of it, the average and the counts too, is bitwise what 17 steps without poison give.
+    """
     rows = []
 
     def train():
         for step, _, _, metrics in fit(RULE, make(), batches(17), key(), steps=STEPS, chunk=7):
             rows.append((step, metrics["learn/loss"]))
 
-    with pytest.raises(NonFiniteError, match=r"step 18: loss of learn = nan; .*model/") as caught:
+    with pytest.raises(NonFiniteError, match=r"step 18: learn/loss = nan; .*model/") as caught:
         train()
     assert (rows[-1][0], caught.value.step) == (17, 18)
     np.testing.assert_array_equal(np.concatenate([row for _, row in rows]), run(steps=17)[1])
     error = caught.value
+    assert_bitwise((error.model, error.state), run(steps=17)[0])
     source = batches(17)
     batch = source.take(source.feed(0, 0, 0), jnp.int32(17), None)
     replay_key = jax.random.fold_in(key(), 17)
-    _, _, metrics = RULE.update(error.model, error.state, batch, replay_key)
+    model, state, metrics = RULE.update(error.model, error.state, batch, replay_key)
     assert np.isnan(metrics["learn/loss"])
+    assert (int(metrics["skipped"]), int(metrics["stopped"])) == (1, 1)
+    assert_bitwise((model, state), (error.model, error.state))
+
+
+SGD = descend(loss, optax.sgd(0.1))
+GUARDED = {
+    "in a part": (chain(a=chain(learn=guard(SGD)), mean=average(0.9)), "a/learn/loss"),
+    "twice": (guard(chain(rare=every(SGD, 2), learn=every(guard(SGD), 3))), "learn/loss"),
+    "over an idle part": (guard(chain(rare=every(SGD, 2), learn=SGD)), "learn/loss"),
+}
+
+
+@pytest.mark.parametrize(("rule", "name"), GUARDED.values(), ids=GUARDED)
+def test_wherever_the_guard_stands_the_loss_and_the_leaf_are_named(rule, name):
+    """The loss that is NaN is told, never one of a rule that was idle; idleness stops nothing."""
+    model = nnx.Sequential(nnx.Linear(4, 1, rngs=nnx.Rngs(0)))
+    leaf = "model/layers/0/bias/value"
+    with pytest.raises(NonFiniteError) as caught:
+        list(fit(rule, model, batches(3), key(), steps=STEPS))
+    assert str(caught.value) == f"step 4: {name} = nan; first non-finite leaf: {leaf}"
+
+
+ELBO = {"elbo": 1.0, "loss": 2.0}
+BROKEN = {  # what the update makes of the batch's sum: the state, the metrics; what is told
+    "a metric": (lambda s: (1.0, {**ELBO, "elbo": s}), "elbo = nan; ", "none: a metric alone"),
+    "the state": (lambda s: (s, ELBO), "loss = 2.0; ", "state/memory"),
+    "the state of a silent rule": (lambda s: (s, {}), "", "state/memory"),
+}
+
+
+@pytest.mark.parametrize(("broken", "told", "leaf"), BROKEN.values(), ids=BROKEN)
+def test_what_is_not_finite_is_told_before_a_finite_loss(broken, told, leaf):
+    """A bad metric is named itself; where all are sound the loss is shown as it is."""
+
+    def update(model, state, batch, key):
+        memory, metrics = jax.tree.map(jnp.asarray, broken(batch.sum()))
+        return model, {"memory": memory}, metrics
+
+    rule = guard(Rule(lambda model, key: {"memory": jnp.zeros(())}, update))
+    with pytest.raises(NonFiniteError) as caught:
+        list(fit(rule, jnp.zeros(()), batches(3), key(), steps=STEPS))
+    assert str(caught.value) == f"step 4: {told}first non-finite leaf: {leaf}"
 
 
 def test_an_ensemble_reports_a_row_a_member():

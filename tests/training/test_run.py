@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import average, chain, checkpoint, descend, fit
+from jaxml.training import NonFiniteError, average, chain, checkpoint, crash, descend, fit, guard
 from jaxml.training import run as runs
 from jaxml.training.directory import CheckpointError
 from jaxml.types import Batches
@@ -29,7 +29,7 @@ def loss(model, batch, key):
     return jnp.mean((model(batch + noise) - 1.0) ** 2), {}
 
 
-RULE = chain(learn=descend(loss, optax.adam(0.1)), average=average(0.9))
+RULE = guard(chain(learn=descend(loss, optax.adam(0.1)), average=average(0.9)))
 BATCHES = Batches(
     lambda first, n, capacity: jnp.arange(48.0).reshape(12, 4, 1) / 48,
     lambda data, step, offset: data[step % 12],
@@ -149,10 +149,18 @@ def test_digests_tell_every_part(tmp_path):
     """Params, each part of the state, the key and the position in the data have their own sum."""
     model, state = fresh()
     base = runs.digests(model, state, key(), {"sha256": "ab"}, 3)
-    assert set(base) == {"params", "state.learn", "state.average", "key", "data"}
+    parts = {"state.rule.learn", "state.rule.average", "state.skipped"}
+    assert set(base) == {"params", *parts, "key", "data"}
     other = jax.tree.map(lambda leaf: leaf + 1, model)
+    mean = {**state["rule"], "average": jax.tree.map(jnp.ones_like, state["rule"]["average"])}
     changed = {
         "params": runs.digests(other, state, key(), {"sha256": "ab"}, 3),
+        "state.rule.average": runs.digests(
+            model, {**state, "rule": mean}, key(), {"sha256": "ab"}, 3
+        ),
+        "state.skipped": runs.digests(
+            model, {**state, "skipped": jnp.int32(1)}, key(), {"sha256": "ab"}, 3
+        ),
         "key": runs.digests(model, state, jax.random.key(1), {"sha256": "ab"}, 3),
         "data": runs.digests(model, state, key(), {"sha256": "ab"}, 4),
     }
@@ -162,29 +170,28 @@ def test_digests_tell_every_part(tmp_path):
 
 def test_a_crashed_step_is_replayed_from_its_bundle(tmp_path):
     """The bundle holds what the bad step started from; one step gives the NaN again."""
-    from jaxml.training import NonFiniteError, crash, guard
-
-    rule = guard(descend(loss, optax.adam(0.1)))
     poisoned = BATCHES._replace(
         take=lambda data, step, offset: jnp.where(step == 5, jnp.nan, data[step % 12])
     )
     model = nnx.Linear(1, 2, rngs=nnx.Rngs(0))
 
     def run_into_it():
-        for _ in fit(rule, model, poisoned, key(), steps=STEPS):
+        for _ in fit(RULE, model, poisoned, key(), steps=STEPS):
             pass
 
     with pytest.raises(NonFiniteError) as caught:
         run_into_it()
     crash.write(tmp_path, caught.value, IDENTITY)
-    like = rule.init(model, key())
+    like = RULE.init(model, key())
     before, state, facts = crash.read(tmp_path, model, like)
     assert facts["step"] == 6
-    assert "step 6: loss = nan" in facts["message"]
-    metrics = crash.replay(rule, before, state, poisoned, key(), facts["step"])
-    assert np.isnan(metrics["loss"])
-    assert bool(metrics["stopped"])
-    healthy = crash.replay(rule, before, state, BATCHES, key(), facts["step"])
-    assert np.isfinite(healthy["loss"])
+    assert "step 6: learn/loss = nan" in facts["message"]
+    for _, *sound, _ in fit(RULE, model, poisoned, key(), steps=5):
+        jax.tree.map(np.testing.assert_array_equal, [before, state], sound)
+    metrics = crash.replay(RULE, before, state, poisoned, key(), facts["step"])
+    assert np.isnan(metrics["learn/loss"])
+    assert (bool(metrics["stopped"]), int(metrics["skipped"])) == (True, 1)
+    healthy = crash.replay(RULE, before, state, BATCHES, key(), facts["step"])
+    assert np.isfinite(healthy["learn/loss"])
     with pytest.raises(CheckpointError, match="no crash bundle"):
         crash.read(tmp_path / "elsewhere", model, like)

@@ -4,7 +4,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxml.types import Batch, Key, Metrics, Model, Rule, State
+from jaxml.types import Array, Batch, Key, Metrics, Model, Rule, State
 
 
 def chain(**rules: Rule) -> Rule:
@@ -73,7 +73,7 @@ def every(rule: Rule, period: int) -> Rule:
     """Apply the rule on the first step and on every `period`-th after it.
 
     An idle step leaves model and state alone and reports NaN for every metric, never a false 0,
-    beside `idle` = 1.
+    beside `idle` = 1. Counts and flags become real numbers, or NaN would not be among them.
 
     Raises:
       ValueError: if `period` < 1.
@@ -86,7 +86,8 @@ def every(rule: Rule, period: int) -> Rule:
 
     def update(model: Model, state: State, batch: Batch, key: Key) -> tuple[Model, State, Metrics]:
         def run(model, inner):
-            return rule.update(model, inner, batch, key)
+            model, inner, metrics = rule.update(model, inner, batch, key)
+            return model, inner, {name: _real(value) for name, value in metrics.items()}
 
         def idle(model, inner):
             metrics = jax.eval_shape(run, model, inner)[2]
@@ -106,3 +107,7 @@ def every(rule: Rule, period: int) -> Rule:
         )
 
     return Rule(init, update)
+
+
+def _real(value: Array) -> Array:
+    return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)

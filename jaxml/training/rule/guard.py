@@ -25,6 +25,10 @@ def guard(rule: Rule, policy: Callable[[Array], Array] = stop) -> Rule:
     An update is bad when a metric, a leaf of the new model or a leaf of the new state is NaN or
     infinite; metrics of idle steps (`every`) are exempt.
 
+    Put it outermost, `guard(chain(learn=..., average=...))`: what stands outside still moves at a
+    bad step. An average would be drawn once more towards a model that has not changed, and the
+    state at which the loop stops would not be the state before the bad step.
+
     Args:
       rule: what is guarded.
       policy: `skipped -> bool`, the number of updates left out so far to whether to halt: `stop`,
@@ -33,7 +37,9 @@ def guard(rule: Rule, policy: Callable[[Array], Array] = stop) -> Rule:
 
     Returns:
       A rule that adds the metrics `skipped` (a count), `stopped` (0 or 1) and `bad_leaf`, the
-      index into `leaf_names` of the first bad leaf (-1 if there is none).
+      index into `leaf_names` of the first bad leaf (-1 if there is none). Its state is
+      `{"rule", "skipped"}`; an update that stops is not counted there, so that all of the state is
+      what it was before and the step can be run again.
     """
 
     def init(model: Model, key: Key) -> State:
@@ -49,7 +55,8 @@ def guard(rule: Rule, policy: Callable[[Array], Array] = stop) -> Rule:
         skipped = state["skipped"] + bad.astype(jnp.int32)
         stopped = bad & policy(skipped)
         metrics |= {"skipped": skipped, "stopped": stopped, "bad_leaf": bad_leaf}
-        return model, {"rule": inner, "skipped": skipped}, metrics
+        count = jnp.where(stopped, state["skipped"], skipped)
+        return model, {"rule": inner, "skipped": count}, metrics
 
     return Rule(init, update)
 
@@ -70,6 +77,12 @@ def leaf_names(model: Model, state: State) -> list[str]:
     ]
 
 
+def idle_flags(name: str) -> list[str]:
+    """The metrics, if there are such, by which an idle rule excuses the NaN that `name` reports."""
+    parts = name.split("/")
+    return ["/".join([*parts[:i], "idle"]) for i in range(len(parts))]
+
+
 def _finite(leaf: Array) -> Array:
     if not jnp.issubdtype(leaf.dtype, jnp.inexact):
         return jnp.array(True)
@@ -80,10 +93,8 @@ def _sound(metrics: Metrics) -> Array:
     """Whether every metric is finite, but for those whose rule was idle."""
 
     def idle(name: str) -> Array:
-        parts = name.split("/")
-        flags = ["/".join([*parts[:i], "idle"]) for i in range(len(parts))]
-        return jnp.any(
-            jnp.stack([jnp.array(False)] + [metrics[f] > 0 for f in flags if f in metrics])
-        )
+        flags = [metrics[flag] > 0 for flag in idle_flags(name) if flag in metrics]
+        return jnp.any(jnp.stack([jnp.array(False), *flags]))
 
-    return jnp.all(jnp.stack([_finite(value) | idle(name) for name, value in metrics.items()]))
+    sound = [_finite(value) | idle(name) for name, value in metrics.items()]
+    return jnp.stack([jnp.array(True), *sound]).all()

@@ -90,6 +90,20 @@ def test_every_acts_on_the_first_step_and_each_period_after():
     assert int(state["rule"]) == 3
 
 
+def test_idle_counts_and_flags_are_nan_too():
+    """An integer has no NaN: −2³¹ and a flag that counts as raised would be false values."""
+
+    def update(model, state, batch, key):
+        return model, state, {"count": jnp.int32(7), "flag": jnp.array(False)}
+
+    rule = every(Rule(lambda model, key: {}, update), 2)
+    state = rule.init(None, key())
+    for count, flag in [(7, 0), (np.nan, np.nan)]:
+        _, state, metrics = rule.update(None, state, None, key())
+        np.testing.assert_array_equal(metrics["count"], count)
+        np.testing.assert_array_equal(metrics["flag"], flag)
+
+
 def test_counts_are_refused_below_one():
     """Each combinator names its own argument."""
     with pytest.raises(ValueError, match="at least one rule"):

@@ -8,7 +8,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import chain, descend, every, guard, skip, stop
+from jaxml.training import average, chain, descend, every, guard, skip, stop
 from jaxml.training.rule.guard import leaf_names
 
 
@@ -69,6 +69,26 @@ def test_bad_data_leaves_the_model_bitwise_alone(value):
     new, state, metrics = update(model, state, jnp.ones(4), key())
     assert float(new.slope[...]) != float(model.slope[...])
     assert int(metrics["skipped"]) == 11
+
+
+@pytest.mark.parametrize("policy", [stop, skip])
+def test_what_is_inside_stands_still_at_a_bad_step_and_what_is_outside_does_not(policy):
+    """The average too is bitwise as it was, and all of the state when the guard stops."""
+    learn, mean = descend(loss, optax.adam(0.1)), average(0.5)
+    inside = guard(chain(learn=learn, average=mean), policy)
+    outside = chain(learn=guard(learn, policy), average=mean)
+    for rule in (inside, outside):
+        model = Line()
+        state = rule.init(model, key())
+        model, state, _ = rule.update(model, state, jnp.ones(4), key())
+        new, after, metrics = rule.update(model, state, jnp.array([1.0, NAN]), key())
+        assert_same(new, model)
+        if rule is outside:
+            assert (int(state["average"]["count"]), int(after["average"]["count"])) == (1, 2)
+            continue
+        assert_same(after["rule"], state["rule"])
+        assert int(after["skipped"]) == (policy is skip)
+        assert int(metrics["skipped"]) == 1
 
 
 def test_a_bad_gradient_under_a_finite_loss_is_caught_and_named():
