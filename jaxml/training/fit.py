@@ -14,6 +14,7 @@ from jaxml.training.rule.guard import idle_flags, leaf_names
 from jaxml.types import Batches, Key, Model, Rule, State
 
 INIT = np.uint32(2**32 - 1)  # folds a key apart from every step's, which are int32
+CAPACITY = 1000  # rows of metrics, and of streamed batches, that a call with `seconds` may take
 
 
 class NonFiniteError(ArithmeticError):
@@ -59,8 +60,9 @@ def fit(
       state: the rule's state; `None` makes a fresh one with `rule.init`.
       first: how many steps `model` and `state` have already seen.
       chunk: how many steps one call of the compiled loop may do.
-      seconds: aim for calls of this length, yielding more often, so that a slow rule can be
-        interrupted; where the calls are cut does not change a single bit.
+      seconds: aim for calls of this length and at most 1000 steps, yielding more often, so that
+        a slow rule can be interrupted and a huge chunk takes no memory; where the calls are cut
+        does not change a single bit.
 
     Raises:
       ValueError: if `chunk` < 1 or not 0 <= `first` <= `steps`.
@@ -75,20 +77,21 @@ def fit(
     leaves, structure = jax.tree.flatten((model, state))
     # A dtype of its own makes a leaf strongly typed, as it would come back from a checkpoint.
     leaves = [jnp.array(leaf, jnp.asarray(leaf).dtype, copy=True) for leaf in leaves]
-    compiled = loop.build(rule.update, batches.take, structure, chunk)
+    capacity = chunk if seconds is None else min(chunk, CAPACITY)
+    compiled = loop.build(rule.update, batches.take, structure, capacity)
     shapes: dict[str, tuple[int, ...]] = {}
     length = chunk if seconds is None else 1
     done = first
     while done < steps:
         n = min(length, chunk - done % chunk, steps - done)
-        data = batches.feed(done, n, chunk)
+        data = batches.feed(done, n, capacity)
         if done == first:
             shapes = compiled.shapes(leaves, key, data)
         start = time.perf_counter()
         leaves, rows, n_done = compiled.run(leaves, key, data, np.int32(done), np.int32(n))
         n_done = int(n_done)
         metrics = loop.columns(np.asarray(rows)[:n_done].copy(), shapes)
-        length = _next_length(length, time.perf_counter() - start, seconds)
+        length = min(_next_length(length, time.perf_counter() - start, seconds), capacity)
         model, state = jax.tree.unflatten(structure, leaves)
         done += n_done
         bad = _bad_row(metrics)

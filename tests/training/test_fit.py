@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws of the training loop: exact, resumable anywhere, compiled once."""
 
+import sys
+from functools import cache
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -35,6 +38,7 @@ def loss(model, batch, key):
 RULE = guard(chain(learn=descend(loss, optax.adam(1e-2)), average=average(0.9)))
 
 
+@cache  # the same object each time, so that the loop is compiled once for most tests
 def batches(poison_at=-1):
     """Batch i is a pure function of i; one of them may be poisoned."""
     data = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
@@ -95,6 +99,24 @@ def test_the_loop_is_the_loop_one_would_write():
 def test_the_cut_into_chunks_does_not_change_a_bit(options):
     """One executable serves every chunk length, so the boundaries leave no trace."""
     assert_bitwise(run(), run(**options))
+
+
+def test_a_huge_chunk_takes_no_memory(monkeypatch):
+    """With `seconds` a call is short: no rows for steps that it will never do, in the same bits."""
+    fed, source = [], batches()
+
+    def feed(first, n, capacity):
+        fed.append((n, capacity))
+        return source.feed(first, n, capacity)
+
+    watched = Batches(feed, source.take, {})
+    assert_bitwise(run(), run(watched, chunk=10**12, seconds=1e9))
+    assert {capacity for _, capacity in fed} == {1000}
+    assert [n for n, _ in fed] == [1, 2, 4, 8, 8]
+    monkeypatch.setattr(sys.modules["jaxml.training.fit"], "CAPACITY", 3)
+    fed.clear()
+    assert_bitwise(run(), run(watched, chunk=7, seconds=1e9))
+    assert fed == [(n, 3) for n in (1, 2, 3, 1, 3, 3, 1, 3, 3, 1, 2)]
 
 
 def test_streamed_batches_give_the_same_run():
