@@ -16,9 +16,13 @@ from experiments import arguments, config, outcome
 from experiments.experiment import Experiment, build, find
 from experiments.options import ConfigError
 from jaxml.data import example_ids
-from jaxml.training import NonFiniteError, crash, fit, progress
+from jaxml.training import NonFiniteError, crash, fit, progress, tensorboard
 from jaxml.training import run as runs
 from jaxml.training.signal import Inbox, inbox
+
+TENSORBOARD = "tensorboard"
+"""Where in a run its events are, if tensorboardX is installed: a point each time `fit` yields, the
+mean over the steps since the last, at most a chunk or half a second of them."""
 
 ROOT = Path("runs")
 """Where runs are kept unless one says otherwise; made when it is needed."""
@@ -96,12 +100,14 @@ def learn(
     step = run.first
     with (
         id_log(options.log_sample_ids, experiment, run.first) as append_ids,
+        tensorboard.events(run.directory / TENSORBOARD, run.first) as events,
         progress.bar(name, settings.steps, run.first) as bar,
         box.deferred(),
     ):
         try:
             for step, model, state, metrics in steps:
                 run.record(step, metrics)
+                events.scalars(step, metrics)
                 append_ids(len(next(iter(metrics.values()))), step)
                 if step % settings.look_every == 0:
                     outcome.look(run, experiment, step, model, state, key)

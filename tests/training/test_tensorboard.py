@@ -3,11 +3,13 @@
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxml.training import tensorboard
+from jaxml.training.directory import CheckpointError
 
 pytest.importorskip("tensorboardX", reason="tensorboardX is an optional extra")
 from PIL import Image
@@ -85,6 +87,49 @@ def test_pictures_keep_their_pixels(tmp_path, shape):
             decoded = np.asarray(image)
         want = pixels.reshape(4, 5, -1)
         np.testing.assert_array_equal(decoded.reshape(4, 5, -1)[..., : want.shape[-1]], want)
+
+
+def test_each_step_is_on_the_disk_when_it_is_told_under_sound_checksums(tmp_path):
+    """Whoever kills the run loses nothing; each checksum is a masked CRC-32C."""
+    with tensorboard.events(tmp_path) as events:
+        for step in (1, 2):
+            events.scalars(step, {"loss": float(step)})
+            assert len(scalars(tmp_path)) == step
+    (path,) = tmp_path.iterdir()
+    data, at = path.read_bytes(), 0
+    while at < len(data):
+        length, check = struct.unpack_from("<QI", data, at)
+        assert check == masked(data[at : at + 8])
+        assert struct.unpack_from("<I", data, at + 12 + length) == (
+            masked(data[at + 12 : at + 12 + length]),
+        )
+        at += 16 + length
+
+
+def masked(data):
+    """CRC-32C bit by bit, rotated right by 15 and moved by a constant."""
+    rest = 0xFFFFFFFF
+    for byte in data:
+        rest ^= byte
+        for _ in range(8):
+            rest = (rest >> 1) ^ (0x82F63B78 if rest & 1 else 0)
+    rest ^= 0xFFFFFFFF
+    return (((rest >> 15) | (rest << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_a_full_disk_is_one_error_and_no_thread_waits(tmp_path):
+    """The file is named, at the write that failed; leaving the block adds nothing."""
+    full = "No space left on device"
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        for step in range(1, 30):
+            with pytest.raises(CheckpointError, match=f"/dev/full: cannot be written: {full}"):
+                tensorboard.Events(file).scalars(step, {"loss": 1.0})
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(CheckpointError, match="file: cannot be written"),
+        tensorboard.events(tmp_path / "file"),
+    ):
+        pass
 
 
 def test_without_the_extra_nothing_is_written(tmp_path, monkeypatch):
