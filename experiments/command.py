@@ -31,24 +31,24 @@ def run(name: str, argv: Sequence[str]) -> int:
         find(name)(argv)
         sys.stdout.flush()
     except tuple(kind for kind, _ in EXIT_CODES) as error:
-        complain(str(error))
+        complain(str(error), error)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     except Interrupted as error:
-        complain(str(error))
+        complain(str(error), error)
         return error.exit_code
     except BrokenPipeError:  # the reader of our output left: `... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
         return 4
-    except MemoryError:
-        complain("out of memory")
+    except MemoryError as error:
+        complain("out of memory", error)
         return 1
     except Exception as error:
         if os.environ.get("JAXML_TRACEBACK"):
             raise
-        complain(f"{type(error).__name__}: {error} (JAXML_TRACEBACK=1 shows where)")
+        complain(f"{type(error).__name__}: {error} (JAXML_TRACEBACK=1 shows where)", error)
         return 1
     return 0
 
@@ -64,6 +64,11 @@ def find(name: str) -> Callable[[Sequence[str]], None]:
     return importlib.import_module(COMMANDS[name]).main
 
 
-def complain(message: str) -> None:
-    """One line on stderr, whatever the message holds."""
-    print(f"error: {one_line(message)}", file=sys.stderr)
+def complain(message: str, error: BaseException) -> None:
+    """One line on stderr, whatever the message holds, and after it what was noted on the error.
+
+    A note tells what failed on the way out, such as the last checkpoint. JAX too leaves one, below
+    a rule of dashes: that it shortened the traceback, which nobody sees.
+    """
+    notes = [note for note in getattr(error, "__notes__", ()) if not note.startswith("-----")]
+    print(f"error: {'; '.join(one_line(text) for text in (message, *notes))}", file=sys.stderr)
