@@ -56,7 +56,8 @@ class Writer:
 
         Raises:
           CheckpointError: if an earlier save failed, the step is saved already, a leaf cannot be
-            stored, a floating leaf is not finite, or the metadata is no JSON.
+            stored, a floating leaf is not finite (an infinity that is meant, such as the best
+            loss before the first step, must be a large finite number), or the metadata is no JSON.
         """
         self.wait()
         final = retention.place(self._directory, step)
@@ -66,7 +67,7 @@ class Writer:
             arrays, specs = leaves.snapshot(tree)
             bad = leaves.first_non_finite(arrays)
             if bad is not None:
-                raise ValueError(f"{bad} is not finite")
+                raise ValueError(f"{bad} is not finite{_advice(arrays[bad])}")
             score = best if best is not None and math.isfinite(best) else None
             described = {name: str(spec) for name, spec in specs.items()}
             facts = Header(step, score, "", described, dict(metadata))
@@ -122,6 +123,12 @@ def writer(directory: str | PathLike[str], *, keep: int = 2) -> Iterator[Writer]
                 error.add_note(str(failure))
             raise
         saving.wait()
+
+
+def _advice(array: np.ndarray) -> str:
+    """What to do about infinities that are meant, such as the best loss before the first step."""
+    meant = not np.isnan(array).any()
+    return ": in place of infinity begin with a large finite number" if meant else ""
 
 
 def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep: int) -> None:

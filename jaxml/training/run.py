@@ -128,7 +128,15 @@ class Run:
         self._append(step, metrics)
 
     def save(self, step: int, model: Model, state: State, *, best: float | None = None) -> None:
-        """Save a checkpoint in the background; a step that is saved already is left as it is."""
+        """Save a checkpoint in the background; a step that is saved already is left as it is.
+
+        No checkpoint holds NaN or infinity. State that begins with an infinity, such as the best
+        loss so far, begins with a large finite number instead: `jnp.finfo(dtype).max`.
+
+        Raises:
+          CheckpointError: naming the leaf that is not finite or cannot be stored, or if an earlier
+            save failed.
+        """
         if step == self._saved:
             return
         tree = {"model": model, "state": state}

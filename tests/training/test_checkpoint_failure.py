@@ -40,12 +40,16 @@ def directory(tmp_path):
     return tmp_path / "checkpoints"
 
 
+MEANT = "in place of infinity begin with a large finite number"
+
+
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        ({"b": jnp.array([1.0, jnp.inf]), "a": jnp.ones(2)}, "b is not finite"),
-        ({"b": jnp.array([jnp.nan]), "a": [jnp.bfloat16(jnp.inf)]}, "a/0 is not finite"),
-        ({"b": float("nan")}, "b is not finite"),
+        ({"b": jnp.array([1.0, jnp.inf]), "a": jnp.ones(2)}, f"b is not finite: {MEANT}"),
+        ({"b": jnp.array([jnp.nan]), "a": [jnp.bfloat16(jnp.inf)]}, f"a/0 is not finite: {MEANT}"),
+        ({"b": float("nan")}, "b is not finite$"),
+        ({"b": np.array([-np.inf, np.nan])}, "b is not finite$"),
         ({"b": "text"}, "b: expected an array or a number, got str"),
         ({"b": np.array([None])}, "b: expected an array of numbers, got dtype object"),
     ],
