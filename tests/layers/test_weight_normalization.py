@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights normalized by their norms: against NumPy's norms and singular values."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.test_util import check_grads
+
+from jaxml.layers import spectral_norm, weight_norm
+
+
+def draw(shape, seed=0, dtype: Any = np.float64):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+SHAPES = [(5, 3), (3, 2, 2, 4), (1, 4), (4, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_filters_have_the_given_length(x64, shape):
+    """‖W[..., o]‖ = |g[o]|, along V; and g = ‖V‖ changes nothing."""
+    direction, length = draw(shape), draw(shape[-1:], 1)
+    got = np.asarray(weight_norm(direction, length)).reshape(-1, shape[-1])
+    columns = np.asarray(direction).reshape(-1, shape[-1])
+    lengths = np.linalg.norm(columns, axis=0)
+    np.testing.assert_allclose(got, columns / lengths * np.asarray(length), rtol=1e-12)
+    same = weight_norm(direction, jnp.asarray(lengths))
+    np.testing.assert_allclose(same, direction, rtol=1e-12)
+
+
+def test_the_gradient_is_orthogonal_to_the_direction(x64):
+    """Equation 3 of the paper: the length of V has no gradient, each filter by itself."""
+    direction, length = draw((5, 3)), draw((3,), 1)
+    gradient = jax.grad(lambda v: jnp.sum(jnp.sin(weight_norm(v, length))))(direction)
+    np.testing.assert_allclose(jnp.sum(gradient * direction, 0), 0, atol=1e-12)
+    check_grads(jax.jit(weight_norm), (direction, length), order=2, rtol=1e-6, atol=1e-6)
+
+
+def test_a_filter_of_zeros_stays_zero():
+    """No direction: output and gradients are zero and finite, in first and second order."""
+    direction, length = jnp.zeros((4, 2)).at[0, 1].set(2.0), jnp.ones(2)
+
+    def f(v):
+        return jnp.sum(jnp.sin(weight_norm(v, length)))
+
+    np.testing.assert_array_equal(weight_norm(direction, length)[:, 0], 0)
+    assert jnp.all(jnp.isfinite(jax.grad(f)(direction)))
+    assert jnp.all(jnp.isfinite(jax.hessian(f)(direction)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_largest_singular_value(x64, shape):
+    """After enough steps the kernel, filters as rows, has the spectral norm 1 of NumPy's SVD."""
+    kernel = draw(shape)
+    rows = kernel.size // shape[-1]
+    got, u, v = spectral_norm(kernel, draw(shape[-1:], 1), draw((rows,), 2), n_steps=300)
+    left, values, right = np.linalg.svd(np.asarray(kernel).reshape(rows, -1).T)
+    np.testing.assert_allclose(got, np.asarray(kernel) / values[0], rtol=1e-10)
+    np.testing.assert_allclose(np.abs(u @ left[:, 0]), 1, rtol=1e-10)
+    np.testing.assert_allclose(np.abs(v @ right[0]), 1, rtol=1e-10)
+
+
+def test_one_step_is_the_algorithm(x64):
+    """v ← Wᵀu/‖·‖, u ← Wv/‖·‖, σ = uᵀWv, written in NumPy."""
+    kernel, u, v = draw((3, 2, 4)), draw((4,), 1), draw((6,), 2)
+    w = np.asarray(kernel).reshape(6, 4).T
+    new_v = w.T @ np.asarray(u) / np.linalg.norm(w.T @ np.asarray(u))
+    new_u = w @ new_v / np.linalg.norm(w @ new_v)
+    got = jax.jit(spectral_norm)(kernel, u, v)
+    np.testing.assert_allclose(got.u, new_u, rtol=1e-12)
+    np.testing.assert_allclose(got.v, new_v, rtol=1e-12)
+    np.testing.assert_allclose(got.kernel, np.asarray(kernel) / (new_u @ w @ new_v), rtol=1e-12)
+
+
+def test_steps_carry_over(x64):
+    """Three calls of one step are one call of three; evaluation takes no step at all."""
+    kernel, u, v = draw((5, 3)), draw((3,), 1), draw((5,), 2)
+    first = spectral_norm(kernel, u, v)
+    second = spectral_norm(kernel, first.u, first.v)
+    third = spectral_norm(kernel, second.u, second.v)
+    once = spectral_norm(kernel, u, v, n_steps=3)
+    still = spectral_norm(kernel, third.u, third.v, n_steps=0)
+    for got in (third, still):
+        for a, b in zip(got, once, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_gradient_with_fixed_vectors(x64):
+    """Equation 12 of the paper: (G − ⟨G, W/σ⟩ u vᵀ)/σ, the vectors held fixed."""
+    kernel, u, v, g = draw((5, 3)), draw((3,), 1), draw((5,), 2), draw((5, 3), 3)
+
+    def f(kernel, u, v):
+        return jnp.vdot(g, spectral_norm(kernel, u, v).kernel)
+
+    gradient, *none = jax.grad(f, (0, 1, 2))(kernel, u, v)
+    normalized, u, v = spectral_norm(kernel, u, v)
+    sigma = v @ kernel @ u
+    truth = (g - jnp.vdot(g, normalized) * jnp.outer(v, u)) / sigma
+    np.testing.assert_allclose(gradient, truth, rtol=1e-10)
+    for nothing in none:
+        np.testing.assert_array_equal(nothing, 0)
+    check_grads(
+        jax.jit(lambda kernel: spectral_norm(kernel, u, v, n_steps=0).kernel),
+        (kernel,),
+        order=2,
+        rtol=1e-6,
+        atol=1e-6,
+    )
+
+
+def test_flax():
+    """Flax's module computes the same kernel from the same vector `u`."""
+    kernel, u = draw((5, 3), dtype=np.float32), draw((3,), 1, np.float32)
+    layer = nnx.Linear(5, 3, use_bias=False, rngs=nnx.Rngs(0))
+    layer.kernel[...] = kernel
+    module = nnx.SpectralNorm(layer, rngs=nnx.Rngs(0))
+    module.batch_stats["kernel", "u"][...] = u[None]
+    theirs = module(jnp.eye(5), update_stats=True)
+    ours = spectral_norm(kernel, u, jnp.ones(5)).kernel
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_degenerate_kernels():
+    """A kernel of zeros and vectors of zeros give finite results and gradients."""
+    zeros = jnp.zeros((4, 2))
+
+    def f(kernel, u):
+        return jnp.sum(jnp.sin(spectral_norm(kernel, u, jnp.ones(4)).kernel))
+
+    assert jnp.all(jnp.isfinite(spectral_norm(zeros, jnp.ones(2), jnp.ones(4)).kernel))
+    assert jnp.all(jnp.isfinite(jax.grad(f)(zeros, jnp.ones(2))))
+    assert jnp.all(jnp.isfinite(jax.grad(f)(draw((4, 2), dtype=np.float32), jnp.zeros(2))))
+
+
+def test_bfloat16_and_vmap():
+    """Half precision kernels come back as such; vmap equals the loop."""
+    kernels = draw((3, 4, 2), dtype=jnp.bfloat16)
+    u, v = jnp.ones((3, 2)), jnp.ones((3, 4))
+    many = jax.vmap(spectral_norm)(kernels, u, v)
+    assert many.kernel.dtype == jnp.bfloat16
+    assert many.u.dtype == jnp.float32
+    for i in range(3):
+        one = spectral_norm(kernels[i], u[i], v[i])
+        np.testing.assert_allclose(many.u[i], one.u, rtol=1e-6)
+        np.testing.assert_allclose(
+            many.kernel[i].astype(jnp.float32), one.kernel.astype(jnp.float32), rtol=2**-7
+        )
+    lengths = jnp.ones((3, 2), jnp.bfloat16)
+    assert jax.vmap(weight_norm)(kernels, lengths).dtype == jnp.bfloat16
+
+
+def test_a_vector_that_does_not_fit_is_named():
+    """`v` is as long as a filter."""
+    with pytest.raises(ValueError, match="v must hold the 6 inputs"):
+        spectral_norm(jnp.ones((3, 2, 4)), jnp.ones(4), jnp.ones(5))
