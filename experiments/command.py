@@ -10,8 +10,8 @@ from experiments.config import suggestion
 from experiments.options import ConfigError, printable
 from jaxml.data.error import DataError
 from jaxml.training import NonFiniteError
-from jaxml.training.directory import CheckpointError, one_line
 from jaxml.training.signal import Interrupted
+from jaxml.training.storage.directory import CheckpointError, one_line
 
 COMMANDS = {
     "list": "experiments.listing",

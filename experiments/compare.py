@@ -11,8 +11,8 @@ from experiments.options import ConfigError, quote
 from experiments.reopen import read_settings
 from jaxml.metrics import from_json
 from jaxml.training import report
-from jaxml.training.directory import CheckpointError
 from jaxml.training.run import RESULT
+from jaxml.training.storage.directory import CheckpointError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from experiments.config import suggestion
 from experiments.options import ConfigError, printable
 from jaxml.data.error import DataError
 from jaxml.metrics import Evidence
-from jaxml.training.directory import one_line
+from jaxml.training.storage.directory import one_line
 from jaxml.types import Batches, Key, Model, Rule, State
 
 NAMES = ("vae_digits", "vae_mnist", "conv_vae_mnist", "vqvae_fashion")

@@ -8,9 +8,9 @@ import jax
 
 from experiments import config
 from experiments.experiment import Experiment, build, find
-from jaxml.training import checkpoint
-from jaxml.training.directory import CheckpointError
 from jaxml.training.run import CHECKPOINTS, CONFIG
+from jaxml.training.storage import checkpoint
+from jaxml.training.storage.directory import CheckpointError
 from jaxml.types import Key, Model, State
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from experiments import arguments
 from experiments.options import ConfigError
-from jaxml.training import checkpoint
-from jaxml.training.directory import CheckpointError
 from jaxml.training.run import CHECKPOINTS
+from jaxml.training.storage import checkpoint
+from jaxml.training.storage.directory import CheckpointError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxml.training import atomic, leaves
-from jaxml.training.directory import CheckpointError, prepare, reason
 from jaxml.training.fit import NonFiniteError
+from jaxml.training.storage import atomic, leaves
+from jaxml.training.storage.directory import CheckpointError, prepare, reason
 from jaxml.types import Batches, Key, Model, Rule, State
 
 FOLDER, ARRAYS, FACTS = "crash", "arrays.npz", "crash.json"

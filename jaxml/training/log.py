@@ -24,7 +24,7 @@ def append(file: TextIO | io.TextIOBase, step: int, metrics: Mapping[str, Any]) 
     Numbers are written with the fewest digits that give back the same number of their own dtype.
 
     Args:
-      file: open for appending (`jaxml.training.atomic.open_at`).
+      file: open for appending (`jaxml.training.storage.atomic.open_at`).
       step: the last step of the chunk.
       metrics: by name, `(n, ...)` the values at the steps `step − n + 1, ..., step`, all of the
         same n; or a single number, which is filed under the last step alone.

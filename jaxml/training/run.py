@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxml.training import atomic, checkpoint, lock, log
-from jaxml.training.directory import CheckpointError, clean, prepare, reason
+from jaxml.training import log
 from jaxml.training.identity import refused
+from jaxml.training.storage import atomic, checkpoint, lock
+from jaxml.training.storage.directory import CheckpointError, clean, prepare, reason
 from jaxml.types import Key, Model, State
 
 CHECKPOINTS = "checkpoints"

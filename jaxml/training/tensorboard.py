@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from jaxml.training.directory import CheckpointError, reason
+from jaxml.training.storage.directory import CheckpointError, reason
 
 
 class Events:

@@ -11,9 +11,10 @@ import pytest
 from experiments import command
 from experiments.options import ConfigError
 from jaxml.data.error import DataError
-from jaxml.training import NonFiniteError, checkpoint
-from jaxml.training.directory import CheckpointError
+from jaxml.training import NonFiniteError
 from jaxml.training.signal import Interrupted
+from jaxml.training.storage import checkpoint
+from jaxml.training.storage.directory import CheckpointError
 
 
 def ended(monkeypatch, capsys, main):
@@ -54,7 +55,7 @@ def test_a_failed_save_under_another_error_is_not_lost(monkeypatch, capsys, tmp_
     def full(path, arrays):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.storage, "write", full)
+    monkeypatch.setattr(checkpoint.orbax_store, "write", full)
 
     def main(argv):
         with checkpoint.writer(tmp_path / "checkpoints") as writer:

@@ -12,7 +12,7 @@ OPTIONS = ("--tiny", "--steps", "40")
 
 FULL = """
     import os, resource
-    from jaxml.training.checkpoint import Writer
+    from jaxml.training.storage.checkpoint import Writer
     save = Writer.save
 
     def fill():

@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from experiments import vae_digits
-from jaxml.training import manifest
+from jaxml.training.storage import manifest
 
 OPTIONS = ("--tiny", "--steps", "40")
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments import train
-from jaxml.training import NonFiniteError, checkpoint
+from jaxml.training import NonFiniteError
+from jaxml.training.storage import checkpoint
 
 OPTIONS = ("--tiny", "--steps", "40")
 BAD = 17  # the number of the bad step, counted from 1
@@ -136,7 +137,7 @@ def test_skip(nursery, law, small, tmp_path, way, for_ever):
     options = (*OPTIONS, *small[:4], "--save-every", "1", "--look-every", "40")
     before = f"""
     import json
-    from jaxml.training import checkpoint
+    from jaxml.training.storage import checkpoint
     from jaxml.training.run import Run
     save = Run.save
     def saving(run, step, model, state):

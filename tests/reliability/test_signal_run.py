@@ -13,7 +13,8 @@ HIT = """
     import os, threading, time
     from pathlib import Path
     from experiments import outcome, vae_digits, vae_outcome
-    from jaxml.training import loop, manifest
+    from jaxml.training import loop
+    from jaxml.training.storage import manifest
 
     def hit():
         Path({mark!r}).write_text(str(time.time()))

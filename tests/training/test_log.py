@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxml.training import atomic, log
+from jaxml.training import log
+from jaxml.training.storage import atomic
 
 RNG = np.random.default_rng(0)
 

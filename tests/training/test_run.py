@@ -10,9 +10,10 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import NonFiniteError, average, chain, checkpoint, crash, descend, fit, guard
+from jaxml.training import NonFiniteError, average, chain, crash, descend, fit, guard
 from jaxml.training import run as runs
-from jaxml.training.directory import CheckpointError
+from jaxml.training.storage import checkpoint
+from jaxml.training.storage.directory import CheckpointError
 from jaxml.types import Batches
 
 IDENTITY = {"experiment": "line", "config": {"seed": 0, "batch_size": 4}, "data": {"sha256": "ab"}}

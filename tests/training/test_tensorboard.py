@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxml.training import tensorboard
-from jaxml.training.directory import CheckpointError
+from jaxml.training.storage.directory import CheckpointError
 
 pytest.importorskip("tensorboardX", reason="tensorboardX is an optional extra")
 from PIL import Image

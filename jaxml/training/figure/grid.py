@@ -8,7 +8,7 @@ from os import PathLike
 
 import numpy as np
 
-from jaxml.training import atomic
+from jaxml.training.storage import atomic
 
 LEGIBLE = 48  # pixels of a tile's longer side: an 8 × 8 digit is drawn six times its size
 GAP = 2  # pixels between tiles and around them

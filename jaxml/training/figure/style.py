@@ -5,7 +5,7 @@ import io
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from jaxml.training import atomic
+from jaxml.training.storage import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

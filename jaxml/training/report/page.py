@@ -7,10 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from jaxml.training import atomic
 from jaxml.training.report.markup import Html, element, join, raw
 from jaxml.training.report.style import CSS
 from jaxml.training.report.text import entries
+from jaxml.training.storage import atomic
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What the page may load: nothing. It tells the browser so, in case something slipped through."""

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxml.training.directory import CheckpointError
 from jaxml.training.figure import png, sheet, tile
+from jaxml.training.storage.directory import CheckpointError
 
 RNG = np.random.default_rng(1)
 GAP = 2

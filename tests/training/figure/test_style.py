@@ -9,8 +9,8 @@ import pytest
 from matplotlib import _pylab_helpers
 from PIL import Image
 
-from jaxml.training.directory import CheckpointError
 from jaxml.training.figure import style
+from jaxml.training.storage.directory import CheckpointError
 
 
 def lab(colour):

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from jaxml.training.directory import CheckpointError
 from jaxml.training.figure import png
 from jaxml.training.report import page
 from jaxml.training.report.markup import element
 from jaxml.training.report.text import MASK
+from jaxml.training.storage.directory import CheckpointError
 
 PNG = png(np.zeros((2, 3), np.uint8))
 

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxml.training import checkpoint, leaves, manifest, retention, storage
-from jaxml.training.checkpoint import CheckpointError
+from jaxml.training.storage import checkpoint, leaves, manifest, orbax_store, retention
+from jaxml.training.storage.checkpoint import CheckpointError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def fill(directory, *steps):
@@ -125,7 +125,7 @@ def full(*_args, **_kwargs):
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(storage, "write"), (leaves, "digest_arrays"), (manifest, "write"), (retention, "sync")],
+    [(orbax_store, "write"), (leaves, "digest_arrays"), (manifest, "write"), (retention, "sync")],
 )
 def test_a_failure_surfaces_no_later_than_the_next_save(directory, monkeypatch, module, function):
     """Its failure comes with wait, with the next save or at the end, once; no trace of it stays."""
@@ -189,7 +189,7 @@ def test_what_is_lost_while_saving_is_not_sealed_in(directory, monkeypatch, loss
 
 def test_a_failure_does_not_hide_another_error(directory, monkeypatch):
     """An exception on its way goes on, and carries the failure as a note."""
-    monkeypatch.setattr(storage, "write", full)
+    monkeypatch.setattr(orbax_store, "write", full)
     with pytest.raises(KeyboardInterrupt) as caught:
         interrupted(directory)
     assert caught.value.__notes__ == [
@@ -214,14 +214,14 @@ def test_old_checkpoints_that_cannot_be_deleted_are_reported(directory, monkeypa
 
 def test_saving_is_one_at_a_time_and_in_a_thread(directory, monkeypatch):
     """A save returns while its writing waits; the next save waits for it; order is kept."""
-    gate, write, seen = threading.Event(), storage.write, []
+    gate, write, seen = threading.Event(), orbax_store.write, []
 
     def slow(path, arrays):
         assert gate.wait(20)
         seen.append((threading.current_thread().name, int(arrays["n"])))
         write(path, arrays)
 
-    monkeypatch.setattr(storage, "write", slow)
+    monkeypatch.setattr(orbax_store, "write", slow)
     with checkpoint.writer(directory) as writer:
         writer.save(1, small(1), {})
         assert checkpoint.steps(directory) == ()
@@ -266,7 +266,7 @@ def test_a_run_removed_while_it_saves_is_an_error(directory):
 DISK = """
     import os, resource, sys
     import jax.numpy as jnp, numpy as np
-    from jaxml.training import checkpoint
+    from jaxml.training.storage import checkpoint
     directory = os.path.join(sys.argv[1], "checkpoints")
     small = {"w": jnp.arange(10.0)}
     large = {"w": np.random.default_rng(0).normal(size=1_000_000)}

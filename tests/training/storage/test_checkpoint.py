@@ -15,10 +15,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxml.training import checkpoint, header, manifest, storage
-from jaxml.training.checkpoint import CheckpointError, DamagedError
+from jaxml.training.storage import checkpoint, header, manifest, orbax_store
+from jaxml.training.storage.checkpoint import CheckpointError, DamagedError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Moments(NamedTuple):
@@ -284,7 +284,7 @@ def test_another_tree_is_refused_before_anything_is_read(directory, monkeypatch,
     """Shape, dtype, key kind, missing, additional, another optimizer: the first five are named."""
     with checkpoint.writer(directory) as writer:
         writer.save(7, tree(), {})
-    monkeypatch.setattr(storage, "read", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(orbax_store, "read", lambda *_: pytest.fail("read"))
     with pytest.raises(CheckpointError) as caught:
         checkpoint.load(directory, 7, like)
     expected = f"{directory}/000000007: step 7 holds another tree: {'; '.join(differences)}"
@@ -301,13 +301,13 @@ def test_a_leaf_that_cannot_be_stored_is_refused_in_the_expected_tree(directory)
 def test_numbers_other_than_the_saved_are_refused(directory, monkeypatch):
     """Should the array library return other numbers, the digest of the tree notices."""
     fill(directory, 1)
-    read = storage.read
+    read = orbax_store.read
 
     def wrong(path, specs):
         arrays = read(path, specs)
         return {**arrays, "w": np.nextafter(arrays["w"], np.float32(9))}
 
-    monkeypatch.setattr(storage, "read", wrong)
+    monkeypatch.setattr(orbax_store, "read", wrong)
     with pytest.raises(CheckpointError, match="step 1: the numbers restored are not those saved"):
         checkpoint.load(directory, 1, small())
 
@@ -319,6 +319,6 @@ def test_what_cannot_be_read_is_one_error(directory, monkeypatch):
     def broken(*_args):
         raise ValueError("first line\nsecond")
 
-    monkeypatch.setattr(storage, "read", broken)
+    monkeypatch.setattr(orbax_store, "read", broken)
     with pytest.raises(CheckpointError, match=r"000000001: step 1 cannot be read: first line$"):
         checkpoint.load(directory, 1, small())

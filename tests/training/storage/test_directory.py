@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxml.training import directory
-from jaxml.training.directory import CheckpointError, check_name, one_line, prepare, reason
+from jaxml.training.storage import directory
+from jaxml.training.storage.directory import CheckpointError, check_name, one_line, prepare, reason
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def refusal(path) -> str:
@@ -102,7 +102,7 @@ def test_directories_without_permission(tmp_path):
     script = """
         import os, shutil, sys, tempfile
         from pathlib import Path
-        from jaxml.training.directory import CheckpointError, prepare
+        from jaxml.training.storage.directory import CheckpointError, prepare
         if os.geteuid() == 0:  # permission bits do not bind root
             os.setgroups([]); os.setgid(65534); os.setuid(65534)
         root = Path(tempfile.mkdtemp())
@@ -130,7 +130,7 @@ def test_a_file_system_without_inodes():
     """A full inode table refuses the directory, and refuses the probe in an existing one."""
     script = """
         import subprocess, sys, tempfile
-        from jaxml.training.directory import CheckpointError, prepare
+        from jaxml.training.storage.directory import CheckpointError, prepare
         root = tempfile.mkdtemp()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "none", root], check=True)
         prepared = 0

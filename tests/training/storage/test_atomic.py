@@ -7,8 +7,8 @@ import stat
 
 import pytest
 
-from jaxml.training import atomic
-from jaxml.training.directory import CheckpointError
+from jaxml.training.storage import atomic
+from jaxml.training.storage.directory import CheckpointError
 
 
 def names(directory):
@@ -32,7 +32,7 @@ def test_the_file_holds_the_bytes_with_the_mode_of_the_umask(tmp_path, umask):
 
 def test_a_temporary_name_that_is_taken_is_left_alone(tmp_path, monkeypatch):
     """The temporary file is made exclusively: a link planted under its name is not followed."""
-    monkeypatch.setattr("jaxml.training.directory.secrets.token_hex", lambda n: "0" * 2 * n)
+    monkeypatch.setattr("jaxml.training.storage.directory.secrets.token_hex", lambda n: "0" * 2 * n)
     (tmp_path / "theirs").write_text("precious")
     planted = tmp_path / f".a.{'0' * 16}.tmp"
     planted.symlink_to("theirs")

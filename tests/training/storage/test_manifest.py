@@ -9,9 +9,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from jaxml.training import manifest
-from jaxml.training.directory import CheckpointError
-from jaxml.training.manifest import DamagedError
+from jaxml.training.storage import manifest
+from jaxml.training.storage.directory import CheckpointError
+from jaxml.training.storage.manifest import DamagedError
 
 
 @pytest.fixture

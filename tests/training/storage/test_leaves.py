@@ -13,8 +13,8 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import leaves
-from jaxml.training.leaves import Spec
+from jaxml.training.storage import leaves
+from jaxml.training.storage.leaves import Spec
 
 
 class Pair(NamedTuple):

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TextIO
 
-from jaxml.training.directory import CheckpointError, reason, sync, temporary
+from jaxml.training.storage.directory import CheckpointError, reason, sync, temporary
 
 
 def write_bytes(path: str | PathLike[str], data: bytes) -> None:

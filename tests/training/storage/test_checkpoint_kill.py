@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from jaxml.training import checkpoint, retention
+from jaxml.training.storage import checkpoint, retention
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 RUN = """
     import os, sys
     import jax.numpy as jnp
-    from jaxml.training import atomic, checkpoint, lock
+    from jaxml.training.storage import atomic, checkpoint, lock
     run = sys.argv[1]
     directory = os.path.join(run, "checkpoints")
     tree = lambda step: {f"w{i}": jnp.full((20, 20), float(step + i)) for i in range(5)}

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxml.training import header, leaves, manifest, retention, storage
-from jaxml.training.directory import CheckpointError, reason, sync
-from jaxml.training.header import Header
-from jaxml.training.leaves import digest
-from jaxml.training.manifest import DamagedError
+from jaxml.training.storage import header, leaves, manifest, orbax_store, retention
+from jaxml.training.storage.directory import CheckpointError, reason, sync
+from jaxml.training.storage.header import Header
+from jaxml.training.storage.leaves import digest
+from jaxml.training.storage.manifest import DamagedError
 
 ARRAYS = "arrays"
 
@@ -137,7 +137,7 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
     try:
         path = retention.create(directory, facts.step)
         try:
-            storage.write(path / ARRAYS, arrays)
+            orbax_store.write(path / ARRAYS, arrays)
             facts = facts._replace(digest=leaves.digest_arrays(arrays))
             (path / header.FILE).write_text(header.dumps(facts))
             manifest.write(path)
@@ -158,7 +158,7 @@ def _commit(directory: Path, facts: Header, arrays: dict[str, np.ndarray], keep:
 
 def _read_back(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Restore what was sealed: a seal over a file that never arrived would verify for ever."""
-    back = storage.read(path, {name: leaves.spec(array) for name, array in arrays.items()})
+    back = orbax_store.read(path, {name: leaves.spec(array) for name, array in arrays.items()})
     for name, array in arrays.items():
         if not leaves.same(back[name], array):
             raise OSError(f"{name}: the numbers read back are not those written")
@@ -264,7 +264,7 @@ def load(directory: str | PathLike[str], step: int, like: PyTree) -> tuple[PyTre
         more = f"; and {len(different) - 5} more" if len(different) > 5 else ""
         raise CheckpointError(root, f"step {step} holds another tree: {shown}{more}")
     try:
-        tree = leaves.restore(like, storage.read(root / ARRAYS, expected))
+        tree = leaves.restore(like, orbax_store.read(root / ARRAYS, expected))
     except Exception as error:
         raise CheckpointError(root, f"step {step} cannot be read: {reason(error)}") from error
     if leaves.digest(tree) != facts.digest:

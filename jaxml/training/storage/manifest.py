@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from jaxml.training.directory import CheckpointError, reason, sync
+from jaxml.training.storage.directory import CheckpointError, reason, sync
 
 MANIFEST = "manifest.sha256"
 SEAL = "manifest.sha256.seal"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxml.training.leaves import Spec
+from jaxml.training.storage.leaves import Spec
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from jaxml.training import header
-from jaxml.training.directory import CheckpointError
-from jaxml.training.header import Header
-from jaxml.training.manifest import DamagedError
+from jaxml.training.storage import header
+from jaxml.training.storage.directory import CheckpointError
+from jaxml.training.storage.header import Header
+from jaxml.training.storage.manifest import DamagedError
 
 FACTS = Header(7, 0.1, "ab" * 32, {"params/kernel": "float32[2, 3]"}, {"seed": 3, "é": [None]})
 

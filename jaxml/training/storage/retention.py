@@ -13,8 +13,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from jaxml.training import header
-from jaxml.training.directory import CheckpointError, sync
+from jaxml.training.storage import header
+from jaxml.training.storage.directory import CheckpointError, sync
 
 MARKER = "jaxml.checkpoint"
 STEP = re.compile(r"[0-9]{9}")

@@ -5,13 +5,15 @@ import errno
 import logging
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxml.training import leaves, storage
+from jaxml.training.storage import leaves, orbax_store
 
 DTYPES = [
     *(np.bool_, np.int8, np.int16, np.int32, np.int64),
@@ -26,8 +28,8 @@ def specs(arrays):
 
 
 def round_trip(path, arrays):
-    storage.write(path, arrays)
-    return storage.read(path, specs(arrays))
+    orbax_store.write(path, arrays)
+    return orbax_store.read(path, specs(arrays))
 
 
 def same(a, b):
@@ -91,9 +93,9 @@ def test_no_room_is_found_before_orbax_begins(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    monkeypatch.setattr(storage.ocp, "save", lambda *_: pytest.fail("Orbax was called"))
+    monkeypatch.setattr(orbax_store.ocp, "save", lambda *_: pytest.fail("Orbax was called"))
     with pytest.raises(OSError, match="No space left"):
-        storage.write(tmp_path / "arrays", {"x": np.ones(3)})
+        orbax_store.write(tmp_path / "arrays", {"x": np.ones(3)})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +107,7 @@ def test_the_room_asked_for_is_at_least_what_is_used(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     for i, (n_leaves, size) in enumerate([(1, 100_000), (1000, 1), (1, 1)]):
         path = tmp_path / str(i)
-        storage.write(path, {f"{j}": rng.normal(size=size) for j in range(n_leaves)})
+        orbax_store.write(path, {f"{j}": rng.normal(size=size) for j in range(n_leaves)})
         used = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         assert used <= asked[-1] <= 4 * used + 2**18
 
@@ -124,23 +126,34 @@ def test_a_file_system_that_cannot_reserve_is_tried(tmp_path, monkeypatch):
 def test_orbax_is_silent_and_others_are_not(tmp_path, caplog):
     """Records of Orbax are dropped while it works; the logger is as it was afterwards."""
     log = logging.getLogger("absl")
-    with storage._orbax():
+    with orbax_store._orbax():
         record = log.makeRecord("absl", logging.ERROR, "/x/orbax/y.py", 1, "noise", (), None)
         assert not log.filter(record)
         record = log.makeRecord("absl", logging.ERROR, "/x/other/y.py", 1, "signal", (), None)
         assert log.filter(record)
-    assert storage._not_orbax not in log.filters
+    assert orbax_store._not_orbax not in log.filters
 
 
 def test_a_name_that_is_not_there_is_an_error(tmp_path):
     """Reading what was not written fails; it invents no numbers."""
-    storage.write(tmp_path / "arrays", {"x": np.ones(3)})
+    orbax_store.write(tmp_path / "arrays", {"x": np.ones(3)})
     with pytest.raises(Exception, match=re.escape("y")):
-        storage.read(tmp_path / "arrays", specs({"y": np.ones(3)}))
+        orbax_store.read(tmp_path / "arrays", specs({"y": np.ones(3)}))
 
 
 def test_only_this_file_imports_orbax():
     """Orbax can be replaced in one place."""
-    files = Path(storage.__file__).parents[1].rglob("*.py")
+    files = Path(orbax_store.__file__).parents[2].rglob("*.py")
     users = [file.name for file in files if re.search(r"(from|import) orbax", file.read_text())]
-    assert users == ["storage.py"]
+    assert users == ["orbax_store.py"]
+
+
+def test_who_writes_a_picture_does_not_wait_for_orbax():
+    """The package, its files but for checkpoints, and figures import without it."""
+    script = """
+import sys
+import jaxml.training.figure, jaxml.training.storage.atomic, jaxml.training.storage.lock
+sys.exit(any(name.split(".")[0] == "orbax" for name in sys.modules))
+"""
+    root = Path(orbax_store.__file__).parents[3]
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=100)

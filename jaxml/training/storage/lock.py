@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxml.training.directory import CheckpointError, reason
+from jaxml.training.storage.directory import CheckpointError, reason
 
 FILE = "run.lock"
 PATIENCE = 2.0  # seconds a loser waits for the winner to write its name

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxml.training.directory import CheckpointError, reason
-from jaxml.training.manifest import DamagedError
+from jaxml.training.storage.directory import CheckpointError, reason
+from jaxml.training.storage.manifest import DamagedError
 
 FILE = "metadata.json"
 FORMAT = "jaxml-checkpoint"

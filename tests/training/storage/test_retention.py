@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from jaxml.training import header, manifest, retention
-from jaxml.training.directory import CheckpointError
-from jaxml.training.header import Header
+from jaxml.training.storage import header, manifest, retention
+from jaxml.training.storage.directory import CheckpointError
+from jaxml.training.storage.header import Header
 
 
 def make(directory, step, best=None):

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from jaxml.training import lock
-from jaxml.training.directory import CheckpointError
-from jaxml.training.lock import RunLockedError
+from jaxml.training.storage import lock
+from jaxml.training.storage.directory import CheckpointError
+from jaxml.training.storage.lock import RunLockedError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HERE = socket.gethostname()
 START = "2026-01-31T00:00:00+00:00"
 
@@ -161,7 +161,7 @@ def test_a_directory_removed_inside_ends_quietly(tmp_path):
 
 RACE = """
     import os, random, signal, sys, tempfile, time
-    from jaxml.training import lock
+    from jaxml.training.storage import lock
 
     def contender(directory, delay, report, fork=False):
         pid = os.fork()
