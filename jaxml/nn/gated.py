@@ -7,6 +7,7 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxml.nn.mlp import attach
@@ -36,7 +37,7 @@ class GatedMLP(nnx.Module):
         n_out: int,
         *,
         n_context: int = 0,
-        dtype: jnp.dtype | None = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         sizes = (n_in + n_context, *widths)

@@ -29,3 +29,12 @@ def test_sizes_are_checked():
     """A size below one is named."""
     with pytest.raises(ValueError, match="widths: expected a positive size, got 0"):
         GatedMLP(3, (4, 0), 2, rngs=nnx.Rngs(0))
+
+
+def test_computation_dtype_leaves_parameters_in_float32():
+    """dtype=bfloat16: bfloat16 out of float32 in, float32 parameters and gradients."""
+    network = GatedMLP(3, [4], 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    x = jnp.ones((5, 3))
+    assert network(x).dtype == jnp.bfloat16
+    gradient = jax.grad(lambda m: jnp.sum(m(x).astype(jnp.float32)))(network)
+    assert {leaf.dtype for leaf in jax.tree.leaves((network, gradient))} == {jnp.dtype("float32")}
