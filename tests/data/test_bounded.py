@@ -13,10 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from jaxml.data.disk import on_disk
 from jaxml.data.error import DataError
 from jaxml.data.idx import read_idx
 from jaxml.data.npy import read_npy
@@ -286,58 +283,3 @@ def test_errors_survive_control_characters_and_the_way_between_processes():
     assert str(again) == str(error)
     assert again.path == error.path
     assert isinstance(error, ValueError)
-
-
-SEEDS = {
-    "idx": [idx(IMAGES[:2, :3, :3]), gzip.compress(idx(IMAGES[:2, :3, :3]))],
-    "any npz": [npz(x=IMAGES[:2, :2, :2]), npz(True, x=np.arange(5.0), y=np.array(["a"]))],
-    "npy": [npy(), npy("'<f8'", "(1,)", bytes(8)), npy("'<U1'", "(1,)", b"a\0\0\0")],
-    "csv": [b"a,b\n1,2\n3,4\n", b'"x y",z\n1,?\n'],
-    "text": ["Grüße".encode()],
-}
-
-
-@st.composite
-def mutations(draw, seeds):
-    """A valid file with up to five bytes changed, cut, inserted or repeated; or any bytes."""
-    if draw(st.integers(0, 9)) == 0:
-        return draw(st.binary(max_size=200))
-    raw = bytearray(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(1, 5))):
-        place = draw(st.integers(0, max(0, len(raw) - 1)))
-        end = draw(st.integers(place, min(len(raw), place + 8)))
-        raw[place:end] = draw(st.binary(max_size=8))
-    return bytes(raw)
-
-
-def fuzz(reader, raw, path):
-    """Only a DataError, or a value."""
-    path.write_bytes(raw)
-    read = READERS[reader]
-    reads = [read, on_disk] if reader == "npy" else [read]
-    if reader == "any npz":
-        reads.append(lambda path: on_disk(path, "x"))
-    for each in reads:
-        message = ""
-        try:
-            each(path)
-        except DataError as error:
-            message = str(error)
-        assert "\n" not in message
-
-
-@pytest.mark.parametrize("reader", SEEDS)
-def test_mutated_files_raise_nothing_else(reader, tmp_path):
-    """100 mutations a parser."""
-    options = settings(max_examples=100, suppress_health_check=list(HealthCheck))
-    check = given(mutations(SEEDS[reader]))(lambda raw: fuzz(reader, raw, tmp_path / "v"))
-    options(check)()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("reader", SEEDS)
-def test_ten_thousand_mutated_files_raise_nothing_else(reader, tmp_path):
-    """10 000 mutations a parser."""
-    options = settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
-    check = given(mutations(SEEDS[reader]))(lambda raw: fuzz(reader, raw, tmp_path / "v"))
-    options(check)()
