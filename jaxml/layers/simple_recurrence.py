@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simple recurrent network of Elman."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from jaxml.layers.moments import along
+from jaxml.layers.recurrence import scan
+from jaxml.types import Array
+
+
+class RNN(NamedTuple):
+    """Parameters of a simple recurrent network.
+
+    Attributes:
+      kernel: W, from input to state.
+      recurrent: U, from state to state.
+      bias: b.
+    """
+
+    kernel: Float[Array, "i h"]
+    recurrent: Float[Array, "h h"]
+    bias: Float[Array, " h"]
+
+
+def rnn_cell(
+    parameters: RNN,
+    state: Float[Array, "*batch h"],
+    x: Float[Array, "*batch i"],
+    *,
+    activation: Callable[[Array], Array] = jnp.tanh,
+) -> Float[Array, "*batch h"]:
+    """h ← φ(x W + h U + b).
+
+    Args:
+      parameters: W, U, b.
+      state: h before.
+      x: one element of the sequence.
+      activation: φ.
+
+    Returns:
+      h after, which is also the output.
+
+    Reference: Elman 1990, Finding structure in time.
+    """
+    return activation(_drive(parameters, x) + state @ parameters.recurrent)
+
+
+def rnn(
+    x: Float[Array, "*batch t i"],
+    parameters: RNN,
+    state: Float[Array, "*batch h"] | None = None,
+    *,
+    activation: Callable[[Array], Array] = jnp.tanh,
+    mask: Bool[Array, "*batch t"] | None = None,
+    reverse: bool = False,
+) -> tuple[Float[Array, "*batch h"], Float[Array, "*batch t h"]]:
+    """hₜ = φ(xₜ W + hₜ₋₁ U + b) along a sequence; the products with W are one.
+
+    Args:
+      x: the sequence.
+      parameters: W, U, b.
+      state: h₀, or 0.
+      activation: φ.
+      mask: False where a sequence has no element; see `jaxml.layers.recurrence.scan`.
+      reverse: from the last element to the first.
+
+    Returns:
+      The last state and all states.
+    """
+    if state is None:
+        state = jnp.zeros((*x.shape[:-2], len(parameters.recurrent)), x.dtype)
+
+    def step(state: Array, drive: Array) -> tuple[Array, Array]:
+        state = activation(drive + state @ parameters.recurrent)
+        return state, state
+
+    return scan(step, state, _drive(parameters, x), mask=mask, reverse=reverse)
+
+
+def _drive(parameters: RNN, x: Array) -> Array:
+    return x @ parameters.kernel + along(parameters.bias, x)

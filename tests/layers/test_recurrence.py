@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recurrent networks against loops in NumPy, Flax's cells, and their own laws."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.special
+from flax import nnx
+from jax.test_util import check_grads
+
+from jaxml.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    LSTMState,
+    bidirectional,
+    gru,
+    gru_cell,
+    lstm,
+    lstm_cell,
+    rnn,
+    rnn_cell,
+)
+
+sigmoid = scipy.special.expit
+
+
+def rnn_step(p, h, x):
+    h = np.tanh(x @ p.kernel + h @ p.recurrent + p.bias)
+    return h, h
+
+
+def lstm_step(p, state, x):
+    """The six steps: forget, input, candidate, cell, output, hidden."""
+    h, c = state
+
+    def gate(k):
+        n = h.shape[-1]
+        here = slice(k * n, (k + 1) * n)
+        return x @ p.kernel[:, here] + h @ p.recurrent[:, here] + p.bias[here]
+
+    forget = sigmoid(gate(1))
+    admit = sigmoid(gate(0))
+    candidate = np.tanh(gate(2))
+    c = forget * c + admit * candidate
+    output = sigmoid(gate(3))
+    h = output * np.tanh(c)
+    return LSTMState(h, c), h
+
+
+def gru_step(p, h, x, reset_after):
+    n = h.shape[-1]
+    w, u, b = (np.split(np.asarray(a), 3, -1) for a in p[:3])
+    r = sigmoid(x @ w[0] + h @ u[0] + b[0])
+    z = sigmoid(x @ w[1] + h @ u[1] + b[1])
+    inner = r * (h @ u[2] + p.candidate_bias) if reset_after else (r * h) @ u[2] + p.candidate_bias
+    candidate = np.tanh(x @ w[2] + b[2] + inner)
+    assert candidate.shape[-1] == n
+    h = (1 - z) * candidate + z * h
+    return h, h
+
+
+def draw(shape, seed=0, dtype: Any = np.float64):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def parameters(kind, i=3, h=4, seed=0, dtype: Any = np.float64):
+    gates = {RNN: 1, LSTM: 4, GRU: 3}[kind]
+    shapes = [(i, gates * h), (h, gates * h), (gates * h,), (h,)][: len(kind._fields)]
+    return kind(*(draw(shape, seed + n, dtype) for n, shape in enumerate(shapes)))
+
+
+NETWORKS = {
+    "rnn": (rnn, rnn_cell, RNN, rnn_step),
+    "lstm": (lstm, lstm_cell, LSTM, lstm_step),
+    "gru": (gru, gru_cell, GRU, partial(gru_step, reset_after=True)),
+    "gru, reset before": (
+        partial(gru, reset_after=False),
+        partial(gru_cell, reset_after=False),
+        GRU,
+        partial(gru_step, reset_after=False),
+    ),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def network(request):
+    """The sequence function, its cell, its parameters and its step in NumPy."""
+    return NETWORKS[request.param]
+
+
+def start(kind, n=2, h=4, seed=9, dtype: Any = np.float64):
+    state = draw((n, h), seed, dtype)
+    return LSTMState(state, draw((n, h), seed + 1, dtype)) if kind is LSTM else state
+
+
+def by_loop(step, x, p, state, mask=None, reverse=False):
+    """One example and one element after the other."""
+    p = type(p)(*map(np.asarray, p))
+    n, t, _ = x.shape
+    outputs, states = np.zeros((n, t, len(p.recurrent))), []
+    for b in range(n):
+        s = jax.tree.map(lambda a, b=b: np.asarray(a)[b], state)
+        for i in reversed(range(t)) if reverse else range(t):
+            if mask is None or mask[b, i]:
+                s, outputs[b, i] = step(p, s, np.asarray(x)[b, i])
+        states.append(s)
+    return jax.tree.map(lambda *a: np.stack(a), *states), outputs
+
+
+def assert_close(got, truth, **tolerance):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(truth), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_is_the_loop(x64, network, reverse):
+    """States and outputs of the loop in NumPy, forwards and backwards, to 1e-12."""
+    function, cell, kind, step = network
+    x, p, state = draw((2, 5, 3)), parameters(kind), start(kind)
+    got = jax.jit(partial(function, reverse=reverse))(x, p, state)
+    assert_close(got, by_loop(step, x, p, state, reverse=reverse), atol=1e-12)
+    once = cell(p, state, x[:, 0])
+    assert_close(once, by_loop(step, x[:, :1], p, state)[0], atol=1e-12)
+
+
+def test_state_starts_at_zero_and_carries_over(x64, network):
+    """No state is a state of zeros; a sequence in two parts is the whole, T = 1 included."""
+    function, _, kind, _ = network
+    x, p = draw((2, 5, 3)), parameters(kind)
+    state, whole = function(x, p)
+    zeros = jax.tree.map(jnp.zeros_like, start(kind))
+    assert_close(function(x, p, zeros), (state, whole), atol=1e-14)
+    middle, first = function(x[:, :1], p)
+    end, second = function(x[:, 1:], p, middle)
+    assert_close(end, state, atol=1e-13)
+    assert_close(jnp.concatenate([first, second], 1), whole, atol=1e-13)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_ragged_sequences(x64, network, reverse):
+    """Masked elements change no state, give 0, and are not read; each row is its short sequence."""
+    function, _, kind, step = network
+    mask = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], bool)
+    x, p, state = draw((3, 5, 3)), parameters(kind), start(kind, 3)
+    f = jax.jit(partial(function, reverse=reverse))
+    got = f(x, p, state, mask=jnp.asarray(mask))
+    assert_close(got, by_loop(step, x, p, state, mask, reverse), atol=1e-12)
+    assert_close(f(x + 9.0 * ~mask[..., None], p, state, mask=jnp.asarray(mask)), got, atol=0)
+    one = function(x[:1, :3], p, jax.tree.map(lambda a: a[:1], state), reverse=reverse)
+    assert_close(got[1][:1, :3], one[1], atol=1e-13)
+    assert_close(jax.tree.map(lambda a: a[:1], got[0]), one[0], atol=1e-13)
+
+    def loss(x):
+        return jnp.sum(jnp.sin(function(x, p, state, mask=jnp.asarray(mask))[1]))
+
+    np.testing.assert_array_equal(jax.grad(loss)(x)[~mask], 0)
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "function"),
+    [
+        (nnx.OptimizedLSTMCell, LSTM, lstm),
+        (nnx.GRUCell, GRU, gru),
+        (nnx.SimpleCell, RNN, rnn),
+    ],
+)
+def test_flax(cell, kind, function):
+    """Flax's cells with the same parameters, value and gradient, in single precision."""
+    x = draw((2, 5, 3), dtype=np.float32)
+    p = parameters(kind, dtype=np.float32)
+    if kind is GRU:  # Flax has no second bias
+        p = p._replace(candidate_bias=jnp.zeros(4))
+    module = cell(3, 4, rngs=nnx.Rngs(0))
+    module.dense_i.kernel[...], module.dense_h.kernel[...] = p.kernel, p.recurrent
+    (module.dense_i if module.dense_h.bias is None else module.dense_h).bias[...] = p.bias
+
+    def theirs(x):
+        carry, outputs = module.initialize_carry((2, 3), nnx.Rngs(0)), []
+        for i in range(5):
+            carry, y = module(carry, x[:, i])
+            outputs.append(y)
+        return jnp.stack(outputs, 1)
+
+    def both(f):
+        return jax.jit(jax.value_and_grad(lambda x: jnp.sum(jnp.sin(3 * f(x)))))(x)
+
+    assert_close(both(lambda x: function(x, p)[1]), both(theirs), rtol=2e-5, atol=2e-5)
+
+
+def test_gate_order_and_forgetting(x64):
+    """A forget gate open and the others shut keeps the cell; shut and open, it is rewritten."""
+    zero = LSTM(jnp.zeros((3, 4)), jnp.zeros((1, 4)), jnp.zeros(4))
+    state, x = LSTMState(jnp.asarray([[0.1]]), jnp.asarray([[0.7]])), draw((1, 3))
+    keep = zero._replace(bias=jnp.asarray([-50.0, 50.0, 50.0, 50.0]))
+    np.testing.assert_allclose(lstm_cell(keep, state, x).c, 0.7, rtol=1e-12)
+    np.testing.assert_allclose(lstm_cell(keep, state, x).h, np.tanh(0.7), rtol=1e-12)
+    write = zero._replace(bias=jnp.asarray([50.0, -50.0, 50.0, -50.0]))
+    np.testing.assert_allclose(lstm_cell(write, state, x).c, 1, rtol=1e-12)
+    np.testing.assert_allclose(lstm_cell(write, state, x).h, 0, atol=1e-12)
+
+
+def test_the_two_resets_differ_and_agree_when_open(x64):
+    """With r = 1 before and after are one; otherwise they are not."""
+    p, h, x = parameters(GRU), draw((2, 4)), draw((2, 3))
+    two = [gru_cell(p, h, x, reset_after=after) for after in (True, False)]
+    assert float(jnp.max(jnp.abs(two[0] - two[1]))) > 1e-2
+    p = p._replace(bias=p.bias.at[:4].set(60.0))
+    two = [gru_cell(p, h, x, reset_after=after) for after in (True, False)]
+    np.testing.assert_allclose(two[0], two[1], atol=1e-12)
+
+
+def test_derivatives(x64, network):
+    """Both modes and two orders in data, parameters and state."""
+    function, _, kind, _ = network
+    x, p, state = draw((1, 2, 2)), parameters(kind, 2, 2), start(kind, 1, 2)
+    check_grads(jax.jit(function), (x, p, state), order=2, rtol=1e-6, atol=1e-6)
+
+
+def test_transformations(x64, network):
+    """Under vmap (against a loop) and checkpoint, value and gradient are the same."""
+    function, _, kind, _ = network
+    many = draw((2, 2, 4, 3))
+    p = parameters(kind)
+
+    def f(x):
+        return jnp.sum(jnp.sin(function(x, p)[1]))
+
+    both = jax.value_and_grad(f)
+
+    @jax.jit
+    def every_way(many):
+        return (
+            jax.tree.map(lambda *a: jnp.stack(a), *[both(x) for x in many]),
+            jax.vmap(both)(many),
+            jax.vmap(jax.value_and_grad(jax.checkpoint(f)))(many),
+            both(many),  # a batch of two axes
+        )
+
+    loop, *others, whole = every_way(many)
+    for got in others:
+        assert_close(got, loop, rtol=1e-10, atol=1e-12)
+    assert_close(whole, (loop[0].sum(), loop[1]), rtol=1e-10, atol=1e-12)
+
+
+def test_bidirectional(x64, network):
+    """[→y, ←y] with two sets of parameters; turning the data round exchanges the halves."""
+    function, _, kind, _ = network
+    x, mask = draw((2, 5, 3)), jnp.asarray([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]], bool)
+    p, r = parameters(kind), parameters(kind, seed=20)
+
+    def direct(q):
+        return lambda x, **options: function(x, q, **options)
+
+    states, y = bidirectional(direct(p), direct(r))(x, mask=mask)
+    there, back = function(x, p, mask=mask), function(x, r, mask=mask, reverse=True)
+    assert_close((states, y), ((there[0], back[0]), jnp.concatenate([there[1], back[1]], -1)))
+    _, turned = bidirectional(direct(r), direct(p))(x[:, ::-1], mask=mask[:, ::-1])
+    exchanged = jnp.concatenate([turned[:, ::-1, 4:], turned[:, ::-1, :4]], -1)
+    np.testing.assert_allclose(exchanged, y, atol=1e-13)
+    _, deep = bidirectional(direct(parameters(kind, 8)), direct(parameters(kind, 8)))(y)
+    assert deep.shape == (2, 5, 8)
+
+
+def test_bfloat16(network):
+    """Half precision in and out, near single precision over a short sequence."""
+    function, _, kind, _ = network
+    x, p = draw((2, 4, 3), dtype=jnp.bfloat16), parameters(kind, dtype=jnp.bfloat16)
+    state, y = jax.jit(function)(x, p)
+    assert {a.dtype for a in jax.tree.leaves((state, y))} == {jnp.dtype(jnp.bfloat16)}
+    wide = jax.tree.map(lambda a: a.astype(jnp.float32), (x, p))
+    np.testing.assert_allclose(y.astype(jnp.float32), function(*wide)[1], atol=0.06)
+
+
+def test_one_product_with_the_input(network):
+    """The input meets its kernel in one product for the whole sequence, outside of the loop."""
+    function, _, kind, _ = network
+    x, p = draw((2, 64, 3), dtype=np.float32), parameters(kind, dtype=np.float32)
+    text = jax.jit(function).lower(x, p).as_text()
+    assert text.count("tensor<2x64x3xf32>, tensor<3x") == 1
+    assert "tensor<2x3xf32>" not in text
