@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layer mathematics: arrays in, arrays out."""
 
+from jaxml.layers.attention import attention
 from jaxml.layers.batch_normalization import BatchNorm, batch_norm, batch_norm_evaluation
 from jaxml.layers.conv_general_dilated import conv_general_dilated
 from jaxml.layers.convolution import convolution, transposed_convolution
@@ -11,22 +12,38 @@ from jaxml.layers.convolution_geometry import (
     transposed_convolution_size,
     valid,
 )
+from jaxml.layers.gru import GRU, gru, gru_cell
+from jaxml.layers.lstm import LSTM, LSTMState, lstm, lstm_cell
 from jaxml.layers.normalization import group_norm, instance_norm, layer_norm, rms_norm
+from jaxml.layers.recurrence import bidirectional
+from jaxml.layers.simple_recurrence import RNN, rnn, rnn_cell
 from jaxml.layers.weight_normalization import SpectralNorm, spectral_norm, weight_norm
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "BatchNorm",
+    "LSTMState",
     "SpectralNorm",
+    "attention",
     "batch_norm",
     "batch_norm_evaluation",
+    "bidirectional",
     "causal",
     "conv_general_dilated",
     "convolution",
     "convolution_size",
     "group_norm",
+    "gru",
+    "gru_cell",
     "instance_norm",
     "layer_norm",
+    "lstm",
+    "lstm_cell",
     "rms_norm",
+    "rnn",
+    "rnn_cell",
     "same",
     "spectral_norm",
     "transposed_convolution",
