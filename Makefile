@@ -4,11 +4,12 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+BENCH ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 RUN := runs/vae_digits
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow bench lint format clean
 
 # A finished or interrupted demo is taken up where it stands; remove $(RUN) to start over.
 demo: $(VENV)/.demo
@@ -22,6 +23,10 @@ test: $(VENV)/.test
 # One at a time: some of these measure.
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -v -m slow
+
+# With PyTorch in some environment: make bench BENCH="--torch path/to/its/python"
+bench: $(VENV)/.demo
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check

@@ -1,19 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do several models trained in one vmapped step beat training them one after another?
 
-Command: python -m benchmarks.ensembles
+Command: python -m benchmarks --only ensembles
 """
 
-import argparse
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
 
 from benchmarks import clock, tiny
+from benchmarks.case import Effort
+from benchmarks.limits import Limits
+from benchmarks.peers.client import Peer
 from jaxml.training import ensemble, fit, member
 
 
-def measure(width: int, size: int, steps: int, rounds: int) -> dict[str, float]:
+def lines(effort: Effort, limits: Limits, peer: Peer | None) -> Iterator[dict[str, Any]]:
+    """Eight members at several widths."""
+    del limits, peer
+    for width in (4,) if effort.tiny else (64, 128, 256, 512):
+        size, steps = (2, 3) if effort.tiny else (8, 100)
+        yield measure(width, size, steps, effort.rounds)
+
+
+def measure(width: int, size: int, steps: int, rounds: int) -> dict[str, Any]:
     """Seconds together and apart, their ratio, and how far the members' losses are apart."""
     batches, key = tiny.data(), jax.random.key(3)
     models = tiny.stack(jax.random.key(2), width, size)
@@ -31,27 +43,13 @@ def measure(width: int, size: int, steps: int, rounds: int) -> dict[str, float]:
     times = clock.interleaved(
         {"ensemble": lambda: losses(together, models), "apart": apart}, rounds
     )
+    ratio = times["apart"] / times["ensemble"]
+    low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
     return {
-        "ensemble s": round(clock.quartiles(times["ensemble"])[0], 4),
-        "apart s": round(clock.quartiles(times["apart"])[0], 4),
-        "speed-up": round(float(np.median(times["apart"] / times["ensemble"])), 3),
+        "case": f"{size} MLP-VAEs of width {width}",
+        "us": round(clock.quartiles(times["ensemble"])[1] / steps * 1e6, 1),
+        "apart us": round(clock.quartiles(times["apart"])[1] / steps * 1e6, 1),
+        "apart / together": round(float(middle), 3),
+        "spread": round(float(high - low), 3),
         "largest relative difference of a loss": float(difference),
     }
-
-
-def main() -> None:
-    """Print one JSON line a width."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256, 512])
-    parser.add_argument("--size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    for width in options.widths:
-        numbers = measure(width, options.size, options.steps, options.rounds)
-        case = {"width": width, "size": options.size, "steps": options.steps}
-        clock.report("ensembles", {**case, **numbers})
-
-
-if __name__ == "__main__":
-    main()

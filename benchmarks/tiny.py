@@ -17,10 +17,14 @@ def make(key: Key, width: int) -> Model:
     return vae.mlp(784, (width, width), 8, bernoulli(), rngs=nnx.Rngs(key))
 
 
-def data(batch_size: int = 64) -> Batches:
+def bits() -> Array:
     """Random bits: what they mean does not matter to the clock."""
-    bits = jax.random.bernoulli(jax.random.key(0), 0.2, (2048, 784)).astype("float32")
-    return in_memory(bits, batch_size, jax.random.key(1))
+    return jax.random.bernoulli(jax.random.key(0), 0.2, (2048, 784)).astype("float32")
+
+
+def data(batch_size: int = 64) -> Batches:
+    """The bits in batches."""
+    return in_memory(bits(), batch_size, jax.random.key(1))
 
 
 RULE: Rule = descend(vae.loss, optax.adam(1e-3))
