@@ -2,6 +2,7 @@
 """Layer mathematics: arrays in, arrays out."""
 
 from jaxml.layers.attention import attention
+from jaxml.layers.attention_cache import Cache, empty_cache, extend_cache
 from jaxml.layers.batch_normalization import BatchNorm, batch_norm, batch_norm_evaluation
 from jaxml.layers.conv_general_dilated import conv_general_dilated
 from jaxml.layers.convolution import convolution, transposed_convolution
@@ -16,6 +17,7 @@ from jaxml.layers.gru import GRU, gru, gru_cell
 from jaxml.layers.lstm import LSTM, LSTMState, lstm, lstm_cell
 from jaxml.layers.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from jaxml.layers.recurrence import bidirectional
+from jaxml.layers.rotary import rotary
 from jaxml.layers.simple_recurrence import RNN, rnn, rnn_cell
 from jaxml.layers.weight_normalization import SpectralNorm, spectral_norm, weight_norm
 
@@ -24,6 +26,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "BatchNorm",
+    "Cache",
     "LSTMState",
     "SpectralNorm",
     "attention",
@@ -34,6 +37,8 @@ __all__ = [
     "conv_general_dilated",
     "convolution",
     "convolution_size",
+    "empty_cache",
+    "extend_cache",
     "group_norm",
     "gru",
     "gru_cell",
@@ -44,6 +49,7 @@ __all__ = [
     "rms_norm",
     "rnn",
     "rnn_cell",
+    "rotary",
     "same",
     "spectral_norm",
     "transposed_convolution",
