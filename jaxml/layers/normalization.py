@@ -82,9 +82,12 @@ def layer_norm(
     c = x.shape[-1]
     # One of its channels brings a row near zero, so that a large mean does not cancel.
     d = wide - lax.stop_gradient(lax.slice_in_dim(wide, c // 2, c // 2 + 1, axis=-1))
-    mean = d.mean(-1, keepdims=True)
-    variance = jnp.square(d).mean(-1, keepdims=True) - jnp.square(mean)
-    y = (d - mean) * lax.rsqrt(variance + eps)
+    means = d.mean(-1, keepdims=True), jnp.square(d).mean(-1, keepdims=True)
+    # What a row has once is computed once: without barriers the compiler fuses it into the passes.
+    first, second = lax.optimization_barrier(means)
+    a = lax.rsqrt(second - jnp.square(first) + eps)
+    a, b = lax.optimization_barrier((a, -first * a))
+    y = d * a + b
     if scale is not None:
         y = y * along(scale, y)
     if bias is not None:
