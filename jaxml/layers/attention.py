@@ -4,6 +4,7 @@
 import math
 from functools import partial
 
+import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
@@ -68,15 +69,20 @@ def attention(
             raise ValueError(f"{name} must be {full}, or 1 along any axis; got {table.shape}")
     sight = Sight(causal, window, offset)
     options = {"sight": sight, "scale": 1 / math.sqrt(d) if scale is None else scale}
-    grouped = q.reshape(*q.shape[:-2], groups, heads // groups, d)
-    arrays = grouped, k, v, _grouped(bias, groups), _grouped(mask, groups)
+    grouped = jnp.moveaxis(q.reshape(*q.shape[:-2], groups, heads // groups, d), -4, -2)
+    tables = _grouped(bias, groups), _grouped(mask, groups)
+    arrays = grouped, _heads_first(k), _heads_first(v), *tables
     if t > ROWS and isinstance(offset, int) and (causal or window is not None):
         o = lax.platform_dependent(
             *arrays, cpu=partial(by_block, **options), default=partial(at_once, **options)
         )
     else:
         o = at_once(*arrays, **options)
-    return o.reshape(*q.shape[:-1], v.shape[-1]).astype(q.dtype)
+    return jnp.moveaxis(o, -2, -4).reshape(*q.shape[:-1], v.shape[-1]).astype(q.dtype)
+
+
+def _heads_first(x: Array) -> Array:
+    return jnp.moveaxis(x, -3, -2)
 
 
 def _grouped(table: Array | None, groups: int) -> Array | None:

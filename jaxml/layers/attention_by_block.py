@@ -12,6 +12,7 @@ holds as much without gradients. `jax.checkpoint` around each block would keep n
 to 1.5 times slower; around the whole call it stays the caller's choice.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -72,22 +73,22 @@ def at_once(
     """Attention of all queries to all keys.
 
     Args:
-      q: `... t g r d`: r heads for each of g heads of keys and values.
-      k: `... s g d`.
-      v: `... s g e`.
-      bias: `... g r t s`, or 1 in place of g, r, t or s.
+      q: `... r t d`: r heads for each head of keys and values, which are among the leading axes.
+      k: `... s d`.
+      v: `... s e`.
+      bias: `... r t s`, or 1 in place of any axis.
       mask: as `bias`; True where a query may look.
       sight: which keys a query sees by position.
       scale: factor of the logits.
 
     Returns:
-      `... t g r e`, in single precision at least.
+      `... r t e`, in single precision at least.
     """
     wide = jnp.float32 if q.dtype.itemsize < 4 else q.dtype
-    logits = jnp.einsum("...tgrd,...sgd->...grts", q, k, preferred_element_type=wide) * scale
+    logits = _products(q, jnp.swapaxes(k, -1, -2), wide) * scale
     if bias is not None:
         logits = logits + bias.astype(wide)
-    seen = sight.mask(q.shape[-4], k.shape[-3])
+    seen = sight.mask(q.shape[-2], k.shape[-2])
     if seen is not None:
         seen = seen.reshape(*(1,) * (logits.ndim - 2), *seen.shape)
         mask = seen if mask is None else seen & mask
@@ -95,11 +96,9 @@ def at_once(
         logits = jnp.where(mask, logits, -jnp.inf)
     top = lax.stop_gradient(jnp.max(logits, -1, keepdims=True))
     weight = jnp.exp(logits - jnp.where(top == -jnp.inf, 0.0, top))
-    total = jnp.moveaxis(weight.sum(-1), -1, -3)[..., None]
+    total = weight.sum(-1, keepdims=True)
     # Normalized last: t·e divisions instead of t·s, and a query that sees nothing gives 0.
-    value = jnp.einsum(
-        "...grts,...sge->...tgre", weight.astype(v.dtype), v, preferred_element_type=wide
-    )
+    value = _products(weight.astype(v.dtype), v, wide)
     return value / jnp.where(total == 0, 1.0, total)
 
 
@@ -114,7 +113,7 @@ def by_block(
     scale: Any,
 ) -> Array:
     """The same, a block of queries at a time; for arguments see `at_once`."""
-    t, s = q.shape[-4], k.shape[-3]
+    t, s = q.shape[-2], k.shape[-2]
     # Every block is code of its own: 16 of them are enough.
     rows = ROWS * -(-t // (16 * ROWS))
     parts = []
@@ -125,22 +124,31 @@ def by_block(
             keys = slice(0, 1)  # out of sight as well, but a key to compute a zero from
         block = sight._replace(offset=sight.offset + start - keys.start)
 
-        queries = q[..., start:stop, :, :, :]
+        queries = q[..., start:stop, :]
         if parts:
             # One after the other: the compiler would start all blocks before it ends the first.
             queries, parts[-1] = lax.optimization_barrier((queries, parts[-1]))
         parts.append(
             at_once(
                 queries,
-                k[..., keys, :, :],
-                v[..., keys, :, :],
+                k[..., keys, :],
+                v[..., keys, :],
                 _cut(bias, slice(start, stop), keys),
                 _cut(mask, slice(start, stop), keys),
                 sight=block,
                 scale=scale,
             )
         )
-    return jnp.concatenate(parts, -4)
+    return jnp.concatenate(parts, -2)
+
+
+def _products(a: Array, b: Array, dtype: Any) -> Array:
+    """`... r t d` times `... d s`: one batch axis in front is what a CPU multiplies fastest."""
+    *lead, rows, t, d = a.shape
+    n = math.prod(lead)
+    both = a.reshape(n, rows * t, d), b.reshape(n, d, b.shape[-1])
+    product = jnp.einsum("ntd,nds->nts", *both, preferred_element_type=dtype)
+    return product.reshape(*lead, rows, t, b.shape[-1])
 
 
 def _cut(table: Array | None, rows: slice, keys: slice) -> Array | None:

@@ -30,7 +30,7 @@ def test_keys_of_a_block_are_those_that_its_queries_see(causal, window, offset):
 
 def arrays(t):
     rng = np.random.default_rng(0)
-    shapes = (t, 2, 3, 8), (t, 2, 8), (t, 2, 4)
+    shapes = (2, 3, t, 8), (2, t, 8), (2, t, 4)
     return [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
 
 
