@@ -109,6 +109,7 @@ def test_a_log_that_cannot_be_written_is_named(nursery, law, small, tmp_path):
 
     def recording(run, step, metrics):
         if step == 20:
+            run.wait()  # a checkpoint on its way would meet the limit as well
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
         record(run, step, metrics)
 

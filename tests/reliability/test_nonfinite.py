@@ -168,7 +168,18 @@ def test_skip(nursery, law, small, tmp_path, way, for_ever):
 def test_a_model_without_a_guard_is_not_saved_when_it_breaks(nursery, law, small, tmp_path):
     """Even an experiment that forgot its guard saves no NaN: exit 4 names the leaf."""
     run = tmp_path / "run"
-    unguarded = "    vae_digits.guard = lambda rule: rule\n"
+    unguarded = """
+    from jaxml.types import Rule
+
+    def forgotten(rule):  # the state where a guard would put it, and no guard
+        def update(model, state, batch, key):
+            model, inner, metrics = rule.update(model, state["rule"], batch, key)
+            return model, {"rule": inner}, metrics
+
+        return Rule(lambda model, key: {"rule": rule.init(model, key)}, update)
+
+    vae_digits.guard = forgotten
+    """
     words = ("train", "vae_digits", *OPTIONS, *small, "--run-dir", run)
     done = nursery.run(*words, before=poison("data") + unguarded)
     assert done.code == 4
