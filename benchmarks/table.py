@@ -35,6 +35,7 @@ def picture(results: Sequence[Mapping[str, Any]], path: Path) -> None:
     axes.barh(range(len(rows)), [v - 1 for v in values], left=1, color=colours, height=0.7)
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.set(xscale="log", xlabel="time / time of ours", ylim=(len(rows) - 0.4, -0.6))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)
     for i, value in enumerate(values):
         side = "left" if value >= 1 else "right"
