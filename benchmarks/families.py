@@ -46,12 +46,12 @@ def cases(tiny: bool) -> Iterator[Case]:
     channels = (2, 4) if tiny else (32, 64)
     images = flat.reshape(-1, 28, 28, 1)
     ours = vae.convolutional((28, 28, 1), channels, width, n_latent, bernoulli(), rngs=nnx.Rngs(0))
-    peer = plain.convolutional(channels, width, n_latent)
+    flax = plain.convolutional(channels, width, n_latent)
     yield Case(
         f"convolutional VAE step, batch {n}, channels {channels}",
         {
             **steps(vae.loss, ours, images, n, name="ours"),
-            **steps(plain.loss, peer, images, n, name="flax", n_steps=2),
+            **steps(plain.loss, flax, images, n, name="flax", n_steps=2),
         },
         ("convolutional VAE", {**sizes, "channels": channels}),
     )

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can this machine do at most? Matrix products, streaming, dispatch."""
 
-import time
 from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from benchmarks import clock
 
 
 class Limits(NamedTuple):
@@ -54,18 +55,6 @@ def measure(n: int = 1536, n_bytes: int = 2**27, rounds: int = 9) -> Limits:
             result = nothing(one)
         return result
 
-    return Limits(
-        2 * n**3 / _best(lambda: product(a, a), rounds),
-        2 * n_bytes / _best(stream, rounds),
-        _best(dispatch, rounds) / 100,
-    )
-
-
-def _best(work: Any, rounds: int) -> float:
-    jax.block_until_ready(work())
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        jax.block_until_ready(work())
-        times.append(time.perf_counter() - start)
-    return min(times)
+    works = {"product": lambda: product(a, a), "stream": stream, "dispatch": dispatch}
+    best = {name: times.min() for name, times in clock.interleaved(works, rounds).items()}
+    return Limits(2 * n**3 / best["product"], 2 * n_bytes / best["stream"], best["dispatch"] / 100)

@@ -40,14 +40,14 @@ def cases(tiny: bool) -> Iterator[Case]:
         x,
         a,
     )
-    levels = jnp.round(127.5 * jnp.tanh(a)) / 127.5
+    levels = 2 * jnp.round(127.5 * (jnp.tanh(a) + 1)) / 255 - 1
 
     def plain_logistic(x, mean):
-        """As PixelCNN++ prints it, without the repairs that keep it finite."""
-        inverse = jnp.exp(2.0)
-        upper = jax.nn.sigmoid((x + 1 / 255 - mean) * inverse)
-        lower = jax.nn.sigmoid((x - 1 / 255 - mean) * inverse)
-        return jnp.log(jnp.maximum(upper - lower, 1e-12))
+        """The difference of two sigmoids, with the open ends and the floor of PixelCNN++."""
+        upper = jax.nn.sigmoid((x + 1 / 255 - mean) * jnp.exp(2.0))
+        lower = jax.nn.sigmoid((x - 1 / 255 - mean) * jnp.exp(2.0))
+        inside = jnp.where(x < -0.999, upper, jnp.where(x > 0.999, 1 - lower, upper - lower))
+        return jnp.log(jnp.maximum(inside, 1e-12))
 
     def logistic(x, mean):
         return discretized_logistic.log_prob(x, mean, jnp.full_like(mean, -2.0))

@@ -30,7 +30,7 @@ def cases(tiny: bool) -> Iterator[Case]:
     scale, bias = jnp.ones(channels), jnp.zeros(channels)
     sizes = {"n": n, "size": size, "channels": channels}
     shape = f"{n}x{size}x{size}x{channels}"
-    flax = nnx.GroupNorm(channels, groups, rngs=nnx.Rngs(0))
+    flax = nnx.GroupNorm(channels, groups, epsilon=1e-5, rngs=nnx.Rngs(0))
     yield Case(
         f"group norm + SiLU, {shape}",
         {
@@ -42,7 +42,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         ("group norm, SiLU", {**sizes, "groups": groups}),
     )
     zero, one = jnp.zeros(channels), jnp.ones(channels)
-    flax = nnx.BatchNorm(channels, rngs=nnx.Rngs(0))
+    flax = nnx.BatchNorm(channels, epsilon=1e-5, rngs=nnx.Rngs(0))
     yield Case(
         f"batch norm + ReLU, {shape}",
         {
@@ -54,7 +54,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         ("batch norm, ReLU", sizes),
     )
     tokens = x.reshape(n, size * size, channels)
-    flax = nnx.LayerNorm(channels, rngs=nnx.Rngs(0))
+    flax = nnx.LayerNorm(channels, epsilon=1e-5, rngs=nnx.Rngs(0))
     yield Case(
         f"layer norm, {n}x{size * size}x{channels}",
         {

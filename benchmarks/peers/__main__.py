@@ -20,27 +20,25 @@ PAUSE = 0.02  # lets the threads of this process fall asleep before the other's 
 @cache
 def prepared(case: str, sizes: str, variant: str) -> Callable[[], Any]:
     """The work, built once."""
-    return CASES[case](variant=variant, **json.loads(sizes))
+    return CASES[case].build(variant=variant, **json.loads(sizes))
 
 
 REPEATS: dict[Any, int] = {}
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """Seconds for one unit of the work that is asked for."""
-    if not question:
+    """The version; or the variants of a case; or the seconds that one unit of a variant takes."""
+    if "case" not in question:
         return {"torch": torch.__version__}
+    if "variant" not in question:
+        return {"variants": CASES[question["case"]].variants}
     named = (question["case"], json.dumps(question["sizes"]), question["variant"])
-    try:
-        work = prepared(*named)
-        if question.get("warm"):
-            work()
-            once, target = seconds(work, 2), question["seconds"]
-            REPEATS[named] = max(1, math.ceil(target / once)) if target else 1
-            return {}
-        return {"seconds": seconds(work, REPEATS[named])}
-    except NotImplementedError as reason:
-        return {"refused": str(reason)}
+    work = prepared(*named)
+    if named not in REPEATS:
+        work()
+        once, target = seconds(work, 2), question["seconds"]
+        REPEATS[named] = max(1, math.ceil(target / once)) if target else 1
+    return {"seconds": seconds(work, REPEATS[named])}
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:
@@ -53,7 +51,6 @@ def seconds(work: Callable[[], Any], repeats: int) -> float:
 
 def main() -> None:
     """Serve until the other end closes."""
-    torch.set_num_threads(torch.get_num_threads())
     for line in sys.stdin:
         found = answer(json.loads(line))
         time.sleep(PAUSE)

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.peers.variant import CHANNELS_LAST, COMPILED, OF_IMAGES, OF_VECTORS, Work
+
 
 def vae_step(
     encoder: nn.Module, decoder: nn.Module, x: torch.Tensor, n_latent: int, variant: str
 ) -> Callable[[], Any]:
     """One step of Adam on the negative ELBO with a Bernoulli decoder."""
     modules = nn.ModuleList([encoder, decoder])
-    if variant == "channels last":
-        if x.ndim != 4:
-            raise NotImplementedError("channels last is a layout of images")
+    if variant == CHANNELS_LAST:
         x = x.to(memory_format=torch.channels_last)
         modules = modules.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(modules.parameters(), 1e-3, fused=True)
@@ -29,7 +29,7 @@ def vae_step(
         divergence = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum()
         return (cost + divergence) / len(x)
 
-    function = torch.compile(loss) if variant == "compiled" else loss
+    function = torch.compile(loss) if variant == COMPILED else loss
 
     def step() -> None:
         optimizer.zero_grad()
@@ -80,4 +80,7 @@ def conv_vae(*, variant: str, n: int, channels: Sequence[int], width: int, n_lat
     return vae_step(encoder, decoder, x, n_latent, variant)
 
 
-CASES = {"MLP-VAE": mlp_vae, "convolutional VAE": conv_vae}
+CASES = {
+    "MLP-VAE": Work(mlp_vae, OF_VECTORS),
+    "convolutional VAE": Work(conv_vae, OF_IMAGES),
+}

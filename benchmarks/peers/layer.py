@@ -8,24 +8,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.peers.variant import CHANNELS_LAST, COMPILED, OF_IMAGES, OF_VECTORS, Work
 
-def module_step(module: Callable, shape: tuple[int, ...], variant: str) -> Callable[[], Any]:
-    """Forward and backward through a module, for the gradients of input and parameters."""
+
+def module_step(module: nn.Module, shape: tuple[int, ...], variant: str) -> Callable[[], Any]:
+    """Forward and backward through a module of images, for the gradients of all it is given."""
     x = torch.randn(shape)
-    if variant == "channels last":
-        if len(shape) != 4:
-            raise NotImplementedError("channels last is a layout of images")
+    if variant == CHANNELS_LAST:
         x = x.to(memory_format=torch.channels_last)
-        if isinstance(module, nn.Module):
-            module = module.to(memory_format=torch.channels_last)
+        module = module.to(memory_format=torch.channels_last)
     x.requires_grad_()
-    parameters = list(module.parameters()) if isinstance(module, nn.Module) else []
+    parameters = list(module.parameters())
 
     def value(x: torch.Tensor) -> torch.Tensor:
         y = module(x)
         return (y * y).sum()
 
-    function = torch.compile(value) if variant == "compiled" else value
+    function = torch.compile(value) if variant == COMPILED else value
     return lambda: torch.autograd.grad(function(x), [x, *parameters])
 
 
@@ -55,10 +54,10 @@ def convolution_forward(*, variant: str, n: int, size: int, channels: int, windo
     """A convolution alone."""
     x = torch.randn(n, channels, size, size)
     module = nn.Conv2d(channels, channels, window, padding=(window - 1) // 2, bias=False)
-    if variant == "channels last":
+    if variant == CHANNELS_LAST:
         x = x.to(memory_format=torch.channels_last)
         module = module.to(memory_format=torch.channels_last)
-    function = torch.compile(module) if variant == "compiled" else module
+    function = torch.compile(module) if variant == COMPILED else module
 
     @torch.no_grad()
     def work() -> torch.Tensor:
@@ -69,22 +68,20 @@ def convolution_forward(*, variant: str, n: int, size: int, channels: int, windo
 
 def attention(*, variant: str, n: int, length: int, heads: int, features: int):
     """Causal attention, the gradients of queries, keys and values."""
-    if variant == "channels last":
-        raise NotImplementedError("channels last is a layout of images")
     inputs = [torch.randn(n, heads, length, features, requires_grad=True) for _ in range(3)]
 
     def value(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return (y * y).sum()
 
-    function = torch.compile(value) if variant == "compiled" else value
+    function = torch.compile(value) if variant == COMPILED else value
     return lambda: torch.autograd.grad(function(*inputs), inputs)
 
 
 CASES = {
-    "group norm, SiLU": group_norm_silu,
-    "batch norm, ReLU": batch_norm_relu,
-    "convolution": convolution,
-    "convolution forward": convolution_forward,
-    "attention": attention,
+    "group norm, SiLU": Work(group_norm_silu, OF_IMAGES),
+    "batch norm, ReLU": Work(batch_norm_relu, OF_IMAGES),
+    "convolution": Work(convolution, OF_IMAGES),
+    "convolution forward": Work(convolution_forward, OF_IMAGES),
+    "attention": Work(attention, OF_VECTORS),
 }

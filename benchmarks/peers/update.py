@@ -3,11 +3,12 @@
 
 import torch
 
+from benchmarks.peers.variant import EAGER, Work
+
 
 def adam(*, variant: str, n_leaves: int, n_parameters: int):
     """One update of Adam from gradients that are there."""
-    if variant != "eager":
-        raise NotImplementedError("the fused update is the best there is")
+    del variant
     size = n_parameters // n_leaves
     leaves = [torch.randn(size, requires_grad=True) for _ in range(n_leaves)]
     for leaf in leaves:
@@ -15,4 +16,4 @@ def adam(*, variant: str, n_leaves: int, n_parameters: int):
     return torch.optim.Adam(leaves, 1e-3, fused=True).step
 
 
-CASES = {"Adam": adam}
+CASES = {"Adam": Work(adam, (EAGER,))}  # the fused update is the best there is

@@ -3,7 +3,9 @@
 
 import importlib
 import json
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from benchmarks import clock, report, table
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.case import TINY
 from benchmarks.limits import Limits
+from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
 
@@ -30,6 +33,28 @@ def test_every_question_is_answered(question, tmp_path):
     table.picture(results, tmp_path / "results.png")
     compared = any(row.get("time / ours", 1.0) != 1.0 for row in results)
     assert (tmp_path / "results.png").exists() == compared
+
+
+@pytest.mark.parametrize("question", ["convolution", "normalization", "attention", "losses"])
+def test_the_forms_of_a_case_compute_the_same(question):
+    """A ratio of two times means something only if both forms do the same work."""
+    for case in importlib.import_module(f"benchmarks.{question}").cases(True):
+        results = {name: jax.jit(work.function)(*work.args) for name, work in case.forms.items()}
+        for name, result in results.items():
+            ours = results["ours in a loop" if "loop" in name else "ours"]
+            jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-3), result, ours)
+
+
+def test_torch_does_every_case_that_names_it():
+    """Each variant is built and timed, in a process of its own, at the smallest size."""
+    pytest.importorskip("torch")
+    with Peer() as peer:
+        for question in ("convolution", "normalization", "attention", "families", "optimizers"):
+            for case in importlib.import_module(f"benchmarks.{question}").cases(True):
+                if case.torch is not None:
+                    timers = peer.timers(*case.torch, 0.0)
+                    assert timers
+                    assert all(timer() > 0 for timer in timers.values())
 
 
 def test_rounds_are_interleaved_and_complete():
