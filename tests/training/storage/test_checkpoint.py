@@ -2,7 +2,6 @@
 """What is restored is what was saved, bit for bit; everything else is refused by name."""
 
 import json
-import os
 import subprocess
 from typing import NamedTuple
 
@@ -40,26 +39,6 @@ def tree(seed=0):
     }
 
 
-def fill(directory, *steps, keep=10, **options):
-    """Commit a small tree for each step."""
-    with checkpoint.writer(directory, keep=keep) as writer:
-        for step in steps:
-            writer.save(step, small(step), {"step": step}, **options)
-
-
-def small(step=0):
-    return {"w": jnp.full((3, 2), float(step)), "n": jnp.int32(step)}
-
-
-def names(directory):
-    return sorted(os.listdir(directory))
-
-
-@pytest.fixture
-def directory(tmp_path):
-    return tmp_path / "checkpoints"
-
-
 def test_a_checkpoint_comes_back_bit_for_bit(directory):
     """Structure, types, dtypes, bits and metadata, into a concrete and into an abstract tree."""
     saved = tree(3)
@@ -80,7 +59,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(directory):
     assert checkpoint.verify(directory, 12) == metadata
 
 
-def test_what_is_on_the_disk_can_be_checked_without_us(directory):
+def test_what_is_on_the_disk_can_be_checked_without_us(directory, fill, small):
     """`sha256sum -c` passes, and the metadata is readable JSON with a line for each leaf."""
     fill(directory, 5)
     step = directory / "000000005"
@@ -105,7 +84,7 @@ def test_the_buffers_may_be_donated_at_once(directory):
         assert (np.asarray(back["x"]) == 20 * n).all()
 
 
-def test_nothing_is_there_before_the_first_save(directory):
+def test_nothing_is_there_before_the_first_save(directory, small):
     """No steps, no latest, no best; asking for a step says so."""
     for _ in range(2):
         assert checkpoint.steps(directory) == ()
@@ -171,14 +150,14 @@ def test_another_tree_is_refused_before_anything_is_read(directory, monkeypatch,
     assert str(caught.value) == expected
 
 
-def test_a_leaf_that_cannot_be_stored_is_refused_in_the_expected_tree(directory):
+def test_a_leaf_that_cannot_be_stored_is_refused_in_the_expected_tree(directory, fill):
     """A text in the place of an array is an error of the caller, named by its path."""
     fill(directory, 1)
     with pytest.raises(CheckpointError, match="step 1: expected tree: w: expected an array"):
         checkpoint.load(directory, 1, {"w": "text"})
 
 
-def test_numbers_other_than_the_saved_are_refused(directory, monkeypatch):
+def test_numbers_other_than_the_saved_are_refused(directory, monkeypatch, fill, small):
     """Should the array library return other numbers, the digest of the tree notices."""
     fill(directory, 1)
     read = orbax_store.read
@@ -192,7 +171,7 @@ def test_numbers_other_than_the_saved_are_refused(directory, monkeypatch):
         checkpoint.load(directory, 1, small())
 
 
-def test_what_cannot_be_read_is_one_error(directory, monkeypatch):
+def test_what_cannot_be_read_is_one_error(directory, monkeypatch, fill, small):
     """Whatever the array library raises arrives as one line with the step."""
     fill(directory, 1)
 

@@ -2,31 +2,14 @@
 """A checkpoint that is not what was saved is refused by name, kept, and passed over."""
 
 import json
-import os
 import re
 import shutil
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxml.training.storage import checkpoint, header, manifest
 from jaxml.training.storage.checkpoint import CheckpointError, DamagedError
-
-
-def fill(directory, *steps, keep=10, **options):
-    """Commit a small tree for each step."""
-    with checkpoint.writer(directory, keep=keep) as writer:
-        for step in steps:
-            writer.save(step, small(step), {"step": step}, **options)
-
-
-def small(step=0):
-    return {"w": jnp.full((3, 2), float(step)), "n": jnp.int32(step)}
-
-
-def names(directory):
-    return sorted(os.listdir(directory))
 
 
 def flip(path, offset, bit=0):
@@ -35,12 +18,7 @@ def flip(path, offset, bit=0):
     path.write_bytes(data)
 
 
-@pytest.fixture
-def directory(tmp_path):
-    return tmp_path / "checkpoints"
-
-
-def test_flipped_bits_are_refused(directory):
+def test_flipped_bits_are_refused(directory, fill, small):
     """100 random (file, byte, bit) over all files of the newest checkpoint: 100 of 100 refused."""
     fill(directory, 5, 10)
     step = directory / "000000010"
@@ -60,7 +38,7 @@ def test_flipped_bits_are_refused(directory):
     checkpoint.load(directory, 10, small())
 
 
-def test_truncated_and_deleted_files_are_refused(directory):
+def test_truncated_and_deleted_files_are_refused(directory, fill, small):
     """Each file cut to half, to nothing, and deleted: refused with the file and the step."""
     fill(directory, 10)
     files = sorted(path for path in (directory / "000000010").rglob("*") if path.is_file())
@@ -78,7 +56,7 @@ def test_truncated_and_deleted_files_are_refused(directory):
     checkpoint.verify(directory, 10)
 
 
-def test_links_and_other_steps_are_refused(directory, tmp_path):
+def test_links_and_other_steps_are_refused(directory, tmp_path, fill, small):
     """A linked file, a linked checkpoint, and a checkpoint under the name of another step."""
     fill(directory, 1, 2)
     (directory / "000000003").symlink_to("000000002")
@@ -95,7 +73,7 @@ def test_links_and_other_steps_are_refused(directory, tmp_path):
 
 
 @pytest.mark.parametrize("n_damaged", [1, 2])
-def test_the_last_good_is_found_and_damage_is_kept(directory, n_damaged):
+def test_the_last_good_is_found_and_damage_is_kept(directory, n_damaged, fill, small):
     """auto names the damaged newest; last-good takes the newest whole one and sets others aside."""
     fill(directory, 5, 10, 15, 20)
     damaged = (20, 15)[:n_damaged]
@@ -116,7 +94,7 @@ def test_the_last_good_is_found_and_damage_is_kept(directory, n_damaged):
     assert checkpoint.latest_good(directory) == (20, ())
 
 
-def test_when_all_are_damaged_nothing_is_moved(directory):
+def test_when_all_are_damaged_nothing_is_moved(directory, fill, names):
     """The steps are named, and everything stays for inspection."""
     fill(directory, 5, 10)
     for step in (5, 10):
@@ -135,7 +113,7 @@ def reseal(path, **changes):
     manifest.write(path)
 
 
-def test_a_newer_format_is_refused_and_not_set_aside(directory):
+def test_a_newer_format_is_refused_and_not_set_aside(directory, fill, names, small):
     """A checkpoint of a later version is not damaged: last-good stops at it and moves nothing."""
     fill(directory, 5, 10)
     reseal(directory / "000000010", version=2)

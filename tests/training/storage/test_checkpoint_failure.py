@@ -2,7 +2,6 @@
 """A save that fails is reported in time and leaves no trace; nothing that must stay is deleted."""
 
 import errno
-import os
 import shutil
 import threading
 
@@ -12,27 +11,6 @@ import pytest
 
 from jaxml.training.storage import checkpoint, leaves, manifest, orbax_store, retention
 from jaxml.training.storage.checkpoint import CheckpointError
-
-
-def fill(directory, *steps):
-    """Commit a small tree for each step."""
-    with checkpoint.writer(directory, keep=10) as writer:
-        for step in steps:
-            writer.save(step, small(step), {"step": step})
-
-
-def small(step=0):
-    return {"w": jnp.full((3, 2), float(step)), "n": jnp.int32(step)}
-
-
-def names(directory):
-    return sorted(os.listdir(directory))
-
-
-@pytest.fixture
-def directory(tmp_path):
-    return tmp_path / "checkpoints"
-
 
 MEANT = "in place of infinity begin with a large finite number"
 
@@ -48,7 +26,7 @@ MEANT = "in place of infinity begin with a large finite number"
         ({"b": np.array([None])}, "b: expected an array of numbers, got dtype object"),
     ],
 )
-def test_a_tree_that_must_not_be_saved_is_refused_at_once(directory, bad, why):
+def test_a_tree_that_must_not_be_saved_is_refused_at_once(directory, bad, why, names, small):
     """The first bad leaf is named by the call itself; nothing is written, the next save works."""
     with checkpoint.writer(directory) as writer:
         with pytest.raises(CheckpointError, match=f"000000001: step 1 was not saved: {why}"):
@@ -59,7 +37,7 @@ def test_a_tree_that_must_not_be_saved_is_refused_at_once(directory, bad, why):
 
 
 @pytest.mark.parametrize("metadata", [{"x": float("nan")}, {"x": {1}}, {"x": object()}])
-def test_metadata_that_json_cannot_express_is_refused_at_once(directory, metadata):
+def test_metadata_that_json_cannot_express_is_refused_at_once(directory, metadata, names, small):
     """The caller learns it at the save."""
     refused = pytest.raises(CheckpointError, match="step 1 was not saved: ")
     with checkpoint.writer(directory) as writer, refused:
@@ -67,7 +45,7 @@ def test_metadata_that_json_cannot_express_is_refused_at_once(directory, metadat
     assert names(directory) == []
 
 
-def test_a_step_is_saved_once(directory):
+def test_a_step_is_saved_once(directory, fill, small):
     """Saving a step again is refused and changes nothing, damaged or not."""
     fill(directory, 5)
     with checkpoint.writer(directory) as writer:
@@ -80,7 +58,7 @@ def test_a_step_is_saved_once(directory):
     )
 
 
-def test_the_newest_and_the_best_stay(directory):
+def test_the_newest_and_the_best_stay(directory, names, small):
     """keep=2: after each save the two newest and the one with the lowest score are left."""
     scores = [3.0, 1.0, 2.0, None, float("nan"), 5.0]
     with checkpoint.writer(directory, keep=2) as writer:
@@ -94,7 +72,7 @@ def test_the_newest_and_the_best_stay(directory):
     assert len(names(directory)) == 3
 
 
-def test_a_step_below_others_is_not_deleted_by_its_own_save(directory):
+def test_a_step_below_others_is_not_deleted_by_its_own_save(directory, fill, small):
     """A run continued from an earlier step keeps what it saves, although later names are there."""
     fill(directory, 10, 20)
     (directory / "000000020" / "metadata.json").write_text("damaged")
@@ -121,7 +99,9 @@ def full(*_args, **_kwargs):
     ("module", "function"),
     [(orbax_store, "write"), (leaves, "digest_arrays"), (manifest, "write"), (retention, "sync")],
 )
-def test_a_failure_surfaces_no_later_than_the_next_save(directory, monkeypatch, module, function):
+def test_a_failure_surfaces_no_later_than_the_next_save(
+    directory, monkeypatch, module, function, fill, names, small
+):
     """Its failure comes with wait, with the next save or at the end, once; no trace of it stays."""
     fill(directory, 5)
     expected = "000000010: step 10 was not saved: No space left on device"
@@ -147,15 +127,15 @@ def test_a_failure_surfaces_no_later_than_the_next_save(directory, monkeypatch, 
     assert checkpoint.latest_good(directory) == (10, ())
 
 
-def interrupted(directory):
+def interrupted(directory, tree):
     """A run that is stopped right after it began to save step 10."""
     with checkpoint.writer(directory) as writer:
-        writer.save(10, small(10), {})
+        writer.save(10, tree, {})
         raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("loss", ["array data", "marker", "one bit"])
-def test_what_is_lost_while_saving_is_not_sealed_in(directory, monkeypatch, loss):
+def test_what_is_lost_while_saving_is_not_sealed_in(directory, monkeypatch, loss, small):
     """What vanishes, or turns, before the manifest is written makes no checkpoint."""
     seal = manifest.write
 
@@ -181,24 +161,24 @@ def test_what_is_lost_while_saving_is_not_sealed_in(directory, monkeypatch, loss
     assert checkpoint.latest_good(directory) == (5, ())
 
 
-def test_a_failure_does_not_hide_another_error(directory, monkeypatch):
+def test_a_failure_does_not_hide_another_error(directory, monkeypatch, small):
     """An exception on its way goes on, and carries the failure as a note."""
     monkeypatch.setattr(orbax_store, "write", full)
     with pytest.raises(KeyboardInterrupt) as caught:
-        interrupted(directory)
+        interrupted(directory, small(10))
     assert caught.value.__notes__ == [
         f"{directory}/000000010: step 10 was not saved: No space left on device"
     ]
 
 
-def test_an_interrupt_lets_the_save_under_way_finish(directory):
+def test_an_interrupt_lets_the_save_under_way_finish(directory, small):
     """What was handed over before an exception is committed."""
     with pytest.raises(KeyboardInterrupt):
-        interrupted(directory)
+        interrupted(directory, small(10))
     assert checkpoint.latest_good(directory) == (10, ())
 
 
-def test_old_checkpoints_that_cannot_be_deleted_are_reported(directory, monkeypatch):
+def test_old_checkpoints_that_cannot_be_deleted_are_reported(directory, monkeypatch, fill):
     """The save itself counts; the disk that silently fills up does not stay silent."""
     monkeypatch.setattr(retention, "retain", full)
     with pytest.raises(CheckpointError, match="checkpoints: old checkpoints cannot be deleted: No"):
@@ -206,7 +186,7 @@ def test_old_checkpoints_that_cannot_be_deleted_are_reported(directory, monkeypa
     assert checkpoint.latest_good(directory) == (5, ())
 
 
-def test_saving_is_one_at_a_time_and_in_a_thread(directory, monkeypatch):
+def test_saving_is_one_at_a_time_and_in_a_thread(directory, monkeypatch, small):
     """A save returns while its writing waits; the next save waits for it; order is kept."""
     gate, write, seen = threading.Event(), orbax_store.write, []
 
@@ -227,7 +207,7 @@ def test_saving_is_one_at_a_time_and_in_a_thread(directory, monkeypatch):
     assert not any(thread.name.startswith("checkpoint") for thread in threading.enumerate())
 
 
-def test_a_writer_cleans_up_after_a_killed_one(directory):
+def test_a_writer_cleans_up_after_a_killed_one(directory, fill, names):
     """Temporary directories of a kill are gone once the next writer opens; committed ones stay."""
     fill(directory, 5)
     retention.create(directory, 10)
@@ -245,7 +225,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
             pass
 
 
-def test_a_run_removed_while_it_saves_is_an_error(directory):
+def test_a_run_removed_while_it_saves_is_an_error(directory, small):
     """Nothing is resurrected in its place."""
     with checkpoint.writer(directory) as writer:
         writer.save(5, small(), {})
