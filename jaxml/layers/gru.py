@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from jaxml.layers.moments import along
-from jaxml.layers.recurrence import scan
+from jaxml.layers.recurrence import project, scan, zero_state
 from jaxml.types import Array
 
 
@@ -53,7 +53,7 @@ def gru_cell(
     Reference: Cho et al. 2014, equations 5 to 8, arXiv:1406.1078, in which z and 1 − z stand as
     here; Chung et al. 2014 (arXiv:1412.3555) exchange them.
     """
-    return _step(parameters, state, _drive(parameters, x), reset_after)
+    return _step(parameters, state, project(x, parameters.kernel, parameters.bias), reset_after)
 
 
 def gru(
@@ -79,27 +79,27 @@ def gru(
       The last state and all states.
     """
     if state is None:
-        state = jnp.zeros((*x.shape[:-2], len(parameters.recurrent)), x.dtype)
+        state = zero_state(x, len(parameters.recurrent))
 
-    def step(state: Array, drive: Array) -> tuple[Array, Array]:
-        state = _step(parameters, state, drive, reset_after)
+    def step(state: Array, projected: Array) -> tuple[Array, Array]:
+        state = _step(parameters, state, projected, reset_after)
         return state, state
 
-    return scan(step, state, _drive(parameters, x), mask=mask, reverse=reverse)
+    return scan(
+        step, state, project(x, parameters.kernel, parameters.bias), mask=mask, reverse=reverse
+    )
 
 
-def _drive(parameters: GRU, x: Array) -> Array:
-    return x @ parameters.kernel + along(parameters.bias, x)
-
-
-def _step(parameters: GRU, state: Array, drive: Array, reset_after: bool) -> Array:
+def _step(parameters: GRU, state: Array, projected: Array, reset_after: bool) -> Array:
     h, bias = state.shape[-1], along(parameters.candidate_bias, state)
     if reset_after:
         product = state @ parameters.recurrent
-        r, z = jnp.split(jax.nn.sigmoid(drive[..., : 2 * h] + product[..., : 2 * h]), 2, -1)
-        n = jnp.tanh(drive[..., 2 * h :] + r * (product[..., 2 * h :] + bias))
+        r, z = jnp.split(jax.nn.sigmoid(projected[..., : 2 * h] + product[..., : 2 * h]), 2, -1)
+        n = jnp.tanh(projected[..., 2 * h :] + r * (product[..., 2 * h :] + bias))
     else:
-        gates = drive[..., : 2 * h] + state @ parameters.recurrent[:, : 2 * h]
+        gates = projected[..., : 2 * h] + state @ parameters.recurrent[:, : 2 * h]
         r, z = jnp.split(jax.nn.sigmoid(gates), 2, -1)
-        n = jnp.tanh(drive[..., 2 * h :] + (r * state) @ parameters.recurrent[:, 2 * h :] + bias)
+        n = jnp.tanh(
+            projected[..., 2 * h :] + (r * state) @ parameters.recurrent[:, 2 * h :] + bias
+        )
     return n + z * (state - n)

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from jaxml.layers.moments import along
-from jaxml.layers.recurrence import scan
+from jaxml.layers.recurrence import project, scan, zero_state
 from jaxml.types import Array
 
 
@@ -52,7 +51,7 @@ def lstm_cell(parameters: LSTM, state: LSTMState, x: Float[Array, "*batch i"]) -
     Reference: Hochreiter and Schmidhuber 1997; with the forget gate of Gers, Schmidhuber and
     Cummins 2000, Learning to forget.
     """
-    return _step(parameters, state, _drive(parameters, x))
+    return _step(parameters, state, project(x, parameters.kernel, parameters.bias))
 
 
 def lstm(
@@ -76,21 +75,19 @@ def lstm(
       The last state and all hidden states.
     """
     if state is None:
-        zero = jnp.zeros((*x.shape[:-2], len(parameters.recurrent)), x.dtype)
+        zero = zero_state(x, len(parameters.recurrent))
         state = LSTMState(zero, zero)
 
-    def step(state: LSTMState, drive: Array) -> tuple[LSTMState, Array]:
-        state = _step(parameters, state, drive)
+    def step(state: LSTMState, projected: Array) -> tuple[LSTMState, Array]:
+        state = _step(parameters, state, projected)
         return state, state.h
 
-    return scan(step, state, _drive(parameters, x), mask=mask, reverse=reverse)
+    return scan(
+        step, state, project(x, parameters.kernel, parameters.bias), mask=mask, reverse=reverse
+    )
 
 
-def _drive(parameters: LSTM, x: Array) -> Array:
-    return x @ parameters.kernel + along(parameters.bias, x)
-
-
-def _step(parameters: LSTM, state: LSTMState, drive: Array) -> LSTMState:
-    i, f, g, o = jnp.split(drive + state.h @ parameters.recurrent, 4, -1)
+def _step(parameters: LSTM, state: LSTMState, projected: Array) -> LSTMState:
+    i, f, g, o = jnp.split(projected + state.h @ parameters.recurrent, 4, -1)
     c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
     return LSTMState(jax.nn.sigmoid(o) * jnp.tanh(c), c)

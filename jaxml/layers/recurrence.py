@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float
 
+from jaxml.layers.moments import along
 from jaxml.types import Array, PyTree
 
 Step = Callable[[Any, Array], tuple[Any, Array]]
@@ -18,17 +19,17 @@ Step = Callable[[Any, Array], tuple[Any, Array]]
 def scan(
     step: Step,
     state: PyTree,
-    drive: Float[Array, "*batch t i"],
+    inputs: Float[Array, "*batch t i"],
     *,
     mask: Bool[Array, "*batch t"] | None = None,
     reverse: bool = False,
 ) -> tuple[PyTree, Float[Array, "*batch t o"]]:
-    """sₜ, yₜ = step(sₜ₋₁, driveₜ) along the axis before the last.
+    """sₜ, yₜ = step(sₜ₋₁, xₜ) along the axis before the last.
 
     Args:
       step: the cell.
       state: s₀: arrays `*batch h`.
-      drive: what enters the cell, usually the input already multiplied by its kernel.
+      inputs: x, what enters the cell, usually the projected sequence.
       mask: False where a sequence has no element: the state passes by and the output is 0. Padding
         may stand at the end, at the start or between, and may hold anything finite.
       reverse: from the last element to the first; outputs stay where their inputs are.
@@ -36,7 +37,7 @@ def scan(
     Returns:
       The state after the last element that was read, and all outputs.
     """
-    axis = drive.ndim - 2
+    axis = inputs.ndim - 2
 
     def advance(state: PyTree, given: tuple[Array, Array | None]) -> tuple[PyTree, Array]:
         element, here = given
@@ -47,10 +48,22 @@ def scan(
         new = jax.tree.map(lambda a, b: jnp.where(keep, a, b), new, state)
         return new, jnp.where(keep, output, 0)
 
-    elements = jnp.moveaxis(drive, axis, 0)
+    elements = jnp.moveaxis(inputs, axis, 0)
     present = None if mask is None else jnp.moveaxis(mask, axis, 0)
     state, outputs = lax.scan(advance, state, (elements, present), reverse=reverse)
     return state, jnp.moveaxis(outputs, 0, axis)
+
+
+def project(
+    x: Float[Array, "*batch i"], kernel: Float[Array, "i o"], bias: Float[Array, " o"]
+) -> Float[Array, "*batch o"]:
+    """Project the input: x W + b, for a whole sequence one product in front of the loop."""
+    return x @ kernel + along(bias, x)
+
+
+def zero_state(x: Float[Array, "*batch t i"], n: int) -> Float[Array, "*batch {n}"]:
+    """A state of n zeros for each sequence of `x`."""
+    return jnp.zeros((*x.shape[:-2], n), x.dtype)
 
 
 def bidirectional(

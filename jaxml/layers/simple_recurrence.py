@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from jaxml.layers.moments import along
-from jaxml.layers.recurrence import scan
+from jaxml.layers.recurrence import project, scan, zero_state
 from jaxml.types import Array
 
 
@@ -46,7 +45,7 @@ def rnn_cell(
 
     Reference: Elman 1990, Finding structure in time.
     """
-    return activation(_drive(parameters, x) + state @ parameters.recurrent)
+    return activation(project(x, parameters.kernel, parameters.bias) + state @ parameters.recurrent)
 
 
 def rnn(
@@ -72,14 +71,12 @@ def rnn(
       The last state and all states.
     """
     if state is None:
-        state = jnp.zeros((*x.shape[:-2], len(parameters.recurrent)), x.dtype)
+        state = zero_state(x, len(parameters.recurrent))
 
-    def step(state: Array, drive: Array) -> tuple[Array, Array]:
-        state = activation(drive + state @ parameters.recurrent)
+    def step(state: Array, projected: Array) -> tuple[Array, Array]:
+        state = activation(projected + state @ parameters.recurrent)
         return state, state
 
-    return scan(step, state, _drive(parameters, x), mask=mask, reverse=reverse)
-
-
-def _drive(parameters: RNN, x: Array) -> Array:
-    return x @ parameters.kernel + along(parameters.bias, x)
+    return scan(
+        step, state, project(x, parameters.kernel, parameters.bias), mask=mask, reverse=reverse
+    )
