@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from jaxml.types import Array, Batch, Key, Loss, Metrics, Model, Rule, State
+from jaxml.types import Batch, Key, Loss, Metrics, Model, Rule, State
 
 
 def descend(loss: Loss, optimizer: Any, *, wrt: Any = nnx.Param) -> Rule:
@@ -96,7 +96,7 @@ class Descent:
         with jax.numpy_dtype_promotion("standard"):  # Optax relies on it: decay**count
             updates, state = self.optimizer.update(grads, state, params, value=value, grad=grads)
         params = optax.apply_updates(params, updates)
-        metrics = {"loss": value, **metrics, "grad_norm": _norm(grads)}
+        metrics = {"loss": value, **metrics, "grad_norm": optax.tree.norm(grads)}
         return nnx.merge(graphdef, params, rest), state, metrics
 
     def _cost(self, graphdef, params, rest, batch, key):
@@ -128,8 +128,3 @@ class Descent:
         (rest, total), _ = jax.lax.scan(visit, (rest, zeros), (jnp.arange(n), parts))
         value, metrics, grads = jax.tree.map(lambda leaf: leaf / n, total)
         return (value, (rest, metrics)), grads
-
-
-def _norm(grads: Any) -> Array:
-    """√Σg², each leaf as one inner product: on a CPU half the time of squaring and then adding."""
-    return jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grads)))
