@@ -98,6 +98,8 @@ def batch_norm_evaluation(
       scale: γ, or 1.
       bias: β, or 0.
       eps: ε, added to the variance.
+
+    Reference: Ioffe and Szegedy 2015, algorithm 2, steps 10 and 11, arXiv:1502.03167.
     """
     wide = widen(x)
     shift = along(mean, wide)
