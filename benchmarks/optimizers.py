@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What does an update of many small or few large leaves cost?
+"""What does an update of many small or few large leaves cost, and what does one vector save?
 
 Command: python -m benchmarks --only optimizers
 """
@@ -10,10 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 
 from benchmarks.case import Case, Effort, Work, rows
+from benchmarks.families import steps
 from benchmarks.limits import Limits
 from benchmarks.peers.client import Peer
+from jaxml.nn import Flat, ResidualMLP, flat
+from jaxml.types import Array, Key, Metrics
 
 
 def lines(effort: Effort, limits: Limits, peer: Peer | None) -> Iterator[dict[str, Any]]:
@@ -22,24 +26,34 @@ def lines(effort: Effort, limits: Limits, peer: Peer | None) -> Iterator[dict[st
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    """Adam on 120 leaves of together 1M parameters, and on 30 leaves of together 30M."""
+    """Adam on 120 leaves of together 1M parameters, on 30 leaves of together 30M, in a deep net."""
     for n_leaves, n_parameters in ((3, 30),) if tiny else ((120, 2**20), (30, 30 * 2**20)):
         size = n_parameters // n_leaves
         params = [jnp.ones(size) * i for i in range(n_leaves)]
         grads = [jnp.ones(size) * (i + 1) for i in range(n_leaves)]
-        forms = {
-            "a leaf at a time": optax.adam(1e-3),
-            "flattened": optax.flatten(optax.adam(1e-3)),
-        }
         yield Case(
             f"Adam, {n_leaves} leaves, {n_parameters / 1e6:.3g}M parameters",
-            {name: update(rule, params, grads) for name, rule in forms.items()},
+            {
+                "ours": update(jnp.concatenate(params), jnp.concatenate(grads)),
+                "a leaf at a time": update(params, grads),
+            },
             ("Adam", {"n_leaves": n_leaves, "n_parameters": n_parameters}),
         )
+    n, width, depth = (4, 8, 2) if tiny else (64, 128, 30)
+    data = jax.random.normal(jax.random.key(0), (4 * n, width))
+    network = ResidualMLP(width, width, depth, width, rngs=nnx.Rngs(0))
+    yield Case(
+        f"step of a residual net of {depth} blocks, width {width}, batch {n}",
+        {
+            **steps(flat(reconstruction), Flat(network), data, n, name="ours"),
+            **steps(reconstruction, network, data, n, name="a leaf at a time"),
+        },
+    )
 
 
-def update(rule: optax.GradientTransformation, params: Any, grads: Any) -> Work:
+def update(params: Any, grads: Any) -> Work:
     """One update of parameters and state in place."""
+    rule = optax.adam(1e-3)
 
     def step(carry, grads):
         params, state = carry
@@ -48,3 +62,9 @@ def update(rule: optax.GradientTransformation, params: Any, grads: Any) -> Work:
         return (optax.apply_updates(params, updates), state), jnp.zeros(())
 
     return Work(step, ((params, rule.init(params)), grads), donated=True)
+
+
+def reconstruction(model: ResidualMLP, x: Array, key: Key) -> tuple[Array, Metrics]:
+    """The mean squared difference between x and the network's answer."""
+    del key
+    return jnp.mean(jnp.square(model(x) - x)), {}

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Loss, Metrics, Model, Rule, State
 
 
@@ -96,7 +97,11 @@ class Descent:
         with jax.numpy_dtype_promotion("standard"):  # Optax relies on it: decay**count
             updates, state = self.optimizer.update(grads, state, params, value=value, grad=grads)
         params = optax.apply_updates(params, updates)
-        metrics = {"loss": value, **metrics, "grad_norm": optax.tree.norm(grads)}
+        metrics = {
+            "loss": value,
+            **metrics,
+            "grad_norm": optax.tree.norm(jax.tree.map(widen, grads)),
+        }
         return nnx.merge(graphdef, params, rest), state, metrics
 
     def _cost(self, graphdef, params, rest, batch, key):

@@ -176,3 +176,22 @@ def test_accumulate_says_what_it_needs(normalized):
     part = accumulate(rule, 3)
     with pytest.raises(ValueError, match="n=3 does not divide a batch of 8"):
         part.update(normalized, part.init(normalized, key()), jnp.ones((8, 3)), key())
+
+
+def test_parameters_of_several_dtypes_share_one_norm():
+    """‖∇‖ adds in float32, whatever the parameters are: 1000 + 24 squares are not 256."""
+
+    class Mixed(nnx.Module):
+        def __init__(self):
+            self.wide = nnx.Param(jnp.zeros(24))
+            self.narrow = nnx.Param(jnp.zeros(1000, jnp.bfloat16))
+
+    def total(model, batch, key):
+        return jnp.sum(model.wide[...]) + jnp.sum(model.narrow[...]).astype(jnp.float32), {}
+
+    rule, model = descend(total, optax.sgd(0.5)), Mixed()
+    state = rule.init(model, jax.random.key(0))
+    model, _, metrics = rule.update(model, state, jnp.zeros(1), jax.random.key(1))
+    assert metrics["grad_norm"] == 32.0
+    assert model.narrow[...].dtype == jnp.bfloat16
+    np.testing.assert_array_equal(model.wide[...], -0.5)
