@@ -1,9 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
 """Elementary functions that stay finite, values and gradients alike."""
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
+
+from jaxml.types import Scalar
+
+
+class FloatFormat(NamedTuple):
+    """How many bits a binary floating-point number spends on exponent and fraction."""
+
+    exponent_bits: int
+    fraction_bits: int
+
+
+FLOAT_FORMAT: Mapping[str, FloatFormat] = MappingProxyType(
+    {
+        "float64": FloatFormat(11, 52),
+        "float32": FloatFormat(8, 23),
+        "tf32": FloatFormat(
+            8, 10
+        ),  # float32's range with float16's fraction: 19 bits with the sign
+        "bfloat16": FloatFormat(8, 7),
+        "float16": FloatFormat(5, 10),
+    }
+)
+"""The formats of numbers and of the multiplications inside accelerators."""
+
+
+def exp_range(kind: FloatFormat) -> tuple[float, float]:
+    """[(2 − 2^(e−1)) ln 2, log max], max = (1 − 2^−(f+1)) 2^(2^(e−1)): where e^x is normal.
+
+    Above, e^x is infinite: in float64 from 1024 ln 2 = 709.78, in float32, bfloat16 and TF32 from
+    128 ln 2 = 88.72, in float16 from 16 ln 2 = 11.09. Below, it loses digits and then is 0.
+
+    Args:
+      kind: e exponent bits and f fraction bits, as in `FLOAT_FORMAT`.
+    """
+    top = 2 ** (kind.exponent_bits - 1)
+    return (2 - top) * math.log(2), top * math.log(2) + math.log1p(
+        -(2.0 ** -(kind.fraction_bits + 1))
+    )
 
 
 def widen(x: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -14,6 +57,16 @@ def widen(x: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
     if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize >= 4:
         return x
     return x.astype(jnp.float32)
+
+
+def widen_all(*arrays: Shaped[Array, "..."]) -> tuple[Float[Array, "..."], ...]:
+    """Cast every array to the widest float among them, to float32 at least.
+
+    Labels and counts so take the precision of the prediction they are compared with.
+    """
+    floats = [a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating)]
+    dtype = max([jnp.dtype(jnp.float32), *floats], key=lambda kind: kind.itemsize)
+    return tuple(a.astype(dtype) for a in arrays)
 
 
 def log1mexp(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -115,6 +168,48 @@ def logsumexp(
     empty = total == 0
     value = jnp.where(empty, -jnp.inf, top + jnp.log(jnp.where(empty, 1.0, total)))
     return value if keepdims else jnp.squeeze(value, axis=axis)
+
+
+def real_softmax(
+    x: Float[Array, "*shape"],
+    *,
+    temperature: float | Scalar = 1.0,
+    axis: int | tuple[int, ...] | None = None,
+) -> Float[Array, "..."]:
+    """T log Σ e^(x/T), which is between max x and max x + T log n; its gradient is softmax(x/T).
+
+    With λ = 1/T the same is λ⁻¹ log Σ e^λx.
+
+    Args:
+      x: any finite or −inf values.
+      temperature: T > 0; the maximum is reached as T → 0.
+      axis: reduced axes; all of them if None.
+
+    Raises:
+      ValueError: if the temperature is a number that is not positive.
+    """
+    if isinstance(temperature, (int, float)) and not temperature > 0:
+        raise ValueError(f"temperature: expected a positive number, got {temperature}")
+    return temperature * logsumexp(x / temperature, axis=axis)
+
+
+def real_softmin(
+    x: Float[Array, "*shape"],
+    *,
+    temperature: float | Scalar = 1.0,
+    axis: int | tuple[int, ...] | None = None,
+) -> Float[Array, "..."]:
+    """−T log Σ e^(−x/T) = −real_softmax(−x), between min x − T log n and min x.
+
+    Args:
+      x: any finite or +inf values.
+      temperature: T > 0; the minimum is reached as T → 0.
+      axis: reduced axes; all of them if None.
+
+    Raises:
+      ValueError: if the temperature is a number that is not positive.
+    """
+    return -real_softmax(-x, temperature=temperature, axis=axis)
 
 
 def norm(

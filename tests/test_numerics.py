@@ -221,3 +221,107 @@ def test_soft_clip_is_bounded_and_nearly_the_identity_inside():
         assert (jnp.abs(numerics.soft_clip(x, 20.0)) <= 20.0).all()
     assert jax.grad(lambda x: numerics.soft_clip(x, 20.0))(0.0) == 1.0
     assert np.isnan(numerics.soft_clip(jnp.float32(jnp.nan), 20.0))
+
+
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "float16"])
+def test_exp_range_is_that_of_the_dtype(name, x64):
+    """Its ends are log tiny and log max; e^x is finite and not 0 inside, infinite just above."""
+    info = jnp.finfo(name)
+    low, high = numerics.exp_range(numerics.FLOAT_FORMAT[name])
+    with mp.workdps(60):
+        exact = [float(mp.log(mp.mpf(float(v)))) for v in (info.tiny, info.max)]
+    np.testing.assert_allclose([low, high], exact, rtol=1e-15)
+    step = 4 * float(info.eps)
+    inside = jnp.array([low * (1 - step), high * (1 - step)], name)
+    assert np.isfinite(jnp.exp(inside).astype(float)).all()
+    assert (jnp.exp(inside) > 0).all()
+    assert jnp.exp(jnp.array(high * (1 + step), name)) == jnp.inf
+
+
+def test_the_printed_range_of_exp_stops_a_factor_2_too_early():
+    """1023 ln 2 and 127 ln 2 are no upper ends: half a step further e^x is finite."""
+    for name, printed in (("float64", 1023), ("float32", 127)):
+        high = numerics.exp_range(numerics.FLOAT_FORMAT[name])[1]
+        beyond = np.asarray((printed + 0.5) * np.log(2), name)
+        assert np.isfinite(np.exp(beyond))
+        assert printed * np.log(2) < beyond < high
+        np.testing.assert_allclose(high, (printed + 1) * np.log(2), rtol=1e-7)
+    np.testing.assert_allclose(
+        numerics.exp_range(numerics.FLOAT_FORMAT["float64"])[1], 709.78, atol=5e-3
+    )
+    np.testing.assert_allclose(
+        numerics.exp_range(numerics.FLOAT_FORMAT["float32"])[1], 88.72, atol=5e-3
+    )
+
+
+def test_tf32_has_the_range_of_float32_and_not_that_of_10_exponent_bits():
+    """Cutting float32's fraction to 10 bits leaves the exponent: 1 + 8 + 10 are the 19 bits."""
+    bits = np.finfo(np.float32).max.view(np.uint32) & np.uint32(0xFFFFE000)
+    kind = numerics.FLOAT_FORMAT["tf32"]
+    assert 1 + kind.exponent_bits + kind.fraction_bits == 19
+    np.testing.assert_allclose(
+        numerics.exp_range(kind)[1], np.log(np.float64(bits.view(np.float32))), rtol=1e-15
+    )
+    printed = numerics.exp_range(numerics.FloatFormat(exponent_bits=10, fraction_bits=19))
+    assert printed[1] > 3.9 * numerics.exp_range(kind)[1]
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5, 1.0, 3.0])
+def test_real_softmax_and_softmin_match_60_digits(temperature, x64):
+    """T log Σ e^(x/T) and −T log Σ e^(−x/T), with max ≤ · ≤ max + T log n and the mirror image."""
+    x = np.random.default_rng(3).normal(size=(50, 5)) * 3
+    with mp.workdps(60):
+        t = mp.mpf(temperature)
+        high = [t * mp.log(mp.fsum(mp.exp(mp.mpf(v) / t) for v in row)) for row in x]
+        low = [-t * mp.log(mp.fsum(mp.exp(-mp.mpf(v) / t) for v in row)) for row in x]
+    top = numerics.real_softmax(jnp.asarray(x), temperature=temperature, axis=1)
+    bottom = numerics.real_softmin(jnp.asarray(x), temperature=temperature, axis=1)
+    assert relative_error(top, high) <= 1e-14
+    assert relative_error(bottom, low) <= 1e-14
+    slack = temperature * np.log(5) + 1e-14
+    assert ((x.max(1) <= top + 1e-14) & (top <= x.max(1) + slack)).all()
+    assert ((x.min(1) >= bottom - 1e-14) & (bottom >= x.min(1) - slack)).all()
+
+
+def test_real_softmax_tends_to_the_maximum_and_has_softmax_for_its_slope(x64):
+    """T → 0 gives max and min of any axes, an array serves as T, and ∂/∂x is softmax(x/T)."""
+    x = jnp.array([[0.3, -1.2, 2.0], [1e4, -1e4, 5.0]])
+    cold = jnp.float64(1e-6)
+    np.testing.assert_allclose(numerics.real_softmax(x, temperature=cold, axis=1), x.max(1))
+    np.testing.assert_allclose(numerics.real_softmin(x, temperature=cold, axis=1), x.min(1))
+    np.testing.assert_allclose(numerics.real_softmax(x, temperature=cold), 1e4)
+    np.testing.assert_allclose(numerics.real_softmin(x, temperature=cold), -1e4)
+    slope = jax.grad(lambda v: numerics.real_softmax(v, temperature=0.5))(x[0])
+    np.testing.assert_allclose(slope, jax.nn.softmax(x[0] / 0.5), rtol=1e-14)
+    slope = jax.grad(lambda v: numerics.real_softmin(v, temperature=0.5))(x[0])
+    np.testing.assert_allclose(slope, jax.nn.softmax(-x[0] / 0.5), rtol=1e-14)
+
+
+def test_the_printed_softmin_without_its_signs_is_a_softmax():
+    """log Σ e^x lies above every x; the softmin lies below, and −log(e^−a + e^−b) is the pair's."""
+    x = jnp.array([0.5, 1.5])
+    printed, ours = numerics.logsumexp(x), numerics.real_softmin(x)
+    assert printed > x.max()
+    assert ours < x.min()
+    np.testing.assert_allclose(ours, -np.log(np.exp(-0.5) + np.exp(-1.5)), rtol=1e-6)
+
+
+def test_a_temperature_must_be_positive():
+    for bad in (0.0, -1.0):
+        with pytest.raises(ValueError, match="temperature: expected a positive number"):
+            numerics.real_softmax(jnp.ones(2), temperature=bad)
+
+
+def test_widen_all_takes_the_widest_float(x64):
+    """Labels and half floats follow the widest real; integers alone become float32."""
+    for dtypes, wide in (
+        (("bfloat16", "int32"), "float32"),
+        (("float16", "float64", "bool"), "float64"),
+        (("uint8",), "float32"),
+        (("float32", "float64"), "float64"),
+    ):
+        arrays = numerics.widen_all(*(jnp.ones(2, d) for d in dtypes))
+        assert {a.dtype.name for a in arrays} == {wide}
+        assert len(arrays) == len(dtypes)
+    big = jnp.array(16777217)  # 2²⁴ + 1, which float32 does not hold
+    assert numerics.widen_all(big, jnp.ones((), float))[0] == 16777217
