@@ -10,6 +10,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxml.nn.normalization import LayerNorm
+
 Activation = Callable[[Array], Array]
 
 
@@ -80,8 +82,7 @@ class ResidualBlock(nnx.Module):
         self, width: int, *, activation: Activation, dtype: DTypeLike | None, rngs: nnx.Rngs
     ):
         self.activation = activation
-        self.scale = nnx.Param(jnp.ones(width))
-        self.shift = nnx.Param(jnp.zeros(width))
+        self.norm = LayerNorm(width)
         self.first = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.second = nnx.Linear(
             width, width, kernel_init=nnx.initializers.zeros_init(), dtype=dtype, rngs=rngs
@@ -89,13 +90,7 @@ class ResidualBlock(nnx.Module):
 
     def __call__(self, h: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
         """The next state of the residual stream."""
-        mean = jnp.mean(h, axis=-1, keepdims=True)
-        centred = h - mean  # two passes: E[h²] − E[h]² cancels for large means
-        variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-        lead = (1,) * (h.ndim - 1)
-        scale, shift = (p[...].reshape(*lead, -1).astype(h.dtype) for p in (self.scale, self.shift))
-        normalized = centred * jax.lax.rsqrt(variance + 1e-6) * scale + shift
-        return h + self.second(self.activation(self.first(normalized)))
+        return h + self.second(self.activation(self.first(self.norm(h))))
 
 
 class ResidualMLP(nnx.Module):
