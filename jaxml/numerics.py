@@ -69,6 +69,11 @@ def widen_all(*arrays: Shaped[Array, "..."]) -> tuple[Float[Array, "..."], ...]:
     return tuple(a.astype(dtype) for a in arrays)
 
 
+def absolute(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """|x| = x sign x, with slope 0 at 0, where `jnp.abs` has 1."""
+    return x * jnp.sign(x)
+
+
 def log1mexp(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log(1 − e^−x) for x > 0; −inf at 0.
 

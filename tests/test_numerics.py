@@ -325,3 +325,12 @@ def test_widen_all_takes_the_widest_float(x64):
         assert len(arrays) == len(dtypes)
     big = jnp.array(16777217)  # 2²⁴ + 1, which float32 does not hold
     assert numerics.widen_all(big, jnp.ones((), float))[0] == 16777217
+
+
+def test_absolute_has_slope_zero_at_zero():
+    """sign(x) everywhere; infinities and NaN stay what they are."""
+    x = jnp.array([-3.0, -1e-30, 0.0, 1e-30, 3.0])
+    np.testing.assert_array_equal(numerics.absolute(x), np.abs(x))
+    np.testing.assert_array_equal(jax.vmap(jax.grad(numerics.absolute))(x), [-1, -1, 0, 1, 1])
+    special = jnp.array([jnp.inf, -jnp.inf, jnp.nan])
+    np.testing.assert_array_equal(numerics.absolute(special), [np.inf, np.inf, np.nan])

@@ -1,6 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Per-example costs, in nats."""
 
-from jaxml.losses import likelihood, quantization, variational
+from jaxml.losses import (
+    classification,
+    divergence,
+    likelihood,
+    negative_log_likelihood,
+    penalty,
+    quantization,
+    regression,
+    variational,
+)
 
-__all__ = ["likelihood", "quantization", "variational"]
+__all__ = [
+    "classification",
+    "divergence",
+    "likelihood",
+    "negative_log_likelihood",
+    "penalty",
+    "quantization",
+    "regression",
+    "variational",
+]

@@ -6,6 +6,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxml.numerics import absolute
+
 LOG_2 = math.log(2)
 
 
@@ -15,4 +17,4 @@ def log_prob(
     log_scale: Float[Array, "*#shape"],
 ) -> Float[Array, "*#shape"]:
     """log [e^(−|x − m|/b) / 2b] = −(log 2 + s + |x − m| e^−s)."""
-    return -(LOG_2 + log_scale + jnp.abs(x - location) * jnp.exp(-log_scale))
+    return -(LOG_2 + log_scale + absolute(x - location) * jnp.exp(-log_scale))
