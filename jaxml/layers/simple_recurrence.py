@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from jaxml.layers.recurrence import project, scan, zero_state
+from jaxml.layers.recurrence import project, project_sequence, scan, zero_state
 from jaxml.types import Array
 
 
@@ -28,7 +28,7 @@ class RNN(NamedTuple):
 def rnn_cell(
     parameters: RNN,
     state: Float[Array, "*batch h"],
-    x: Float[Array, "*batch i"],
+    x: Float[Array, "*batch i"] | Int[Array, "*batch"],
     *,
     activation: Callable[[Array], Array] = jnp.tanh,
 ) -> Float[Array, "*batch h"]:
@@ -49,7 +49,7 @@ def rnn_cell(
 
 
 def rnn(
-    x: Float[Array, "*batch t i"],
+    x: Float[Array, "*batch t i"] | Int[Array, "*batch t"],
     parameters: RNN,
     state: Float[Array, "*batch h"] | None = None,
     *,
@@ -60,7 +60,7 @@ def rnn(
     """hₜ = φ(xₜ W + hₜ₋₁ U + b) along a sequence; the products with W are one.
 
     Args:
-      x: the sequence.
+      x: the sequence; indices stand for one-hot vectors and read rows of W.
       parameters: W, U, b.
       state: h₀, or 0.
       activation: φ.
@@ -70,13 +70,12 @@ def rnn(
     Returns:
       The last state and all states.
     """
+    projected = project_sequence(x, parameters.kernel, parameters.bias)
     if state is None:
-        state = zero_state(x, len(parameters.recurrent))
+        state = zero_state(projected, len(parameters.recurrent))
 
     def step(state: Array, projected: Array) -> tuple[Array, Array]:
         state = activation(projected + state @ parameters.recurrent)
         return state, state
 
-    return scan(
-        step, state, project(x, parameters.kernel, parameters.bias), mask=mask, reverse=reverse
-    )
+    return scan(step, state, projected, mask=mask, reverse=reverse)
