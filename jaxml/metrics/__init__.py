@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured of a model, and what a measured number is worth."""
 
+from jaxml.metrics import classification
 from jaxml.metrics.comparison import Comparison, Incomparable, certainly_better, compare, unlike
 from jaxml.metrics.evidence import (
     LOG_LIKELIHOOD,
@@ -21,6 +22,7 @@ __all__ = [
     "Kind",
     "Unit",
     "certainly_better",
+    "classification",
     "compare",
     "convert",
     "from_json",
