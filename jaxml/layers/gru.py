@@ -149,8 +149,8 @@ def _tangent(slopes: Slopes, state: Array, z: Array) -> Array:
 
 
 def _gain(slopes: Slopes, product: Array) -> Array:
-    h = product.shape[-1] // 3
-    return jnp.concatenate([product[..., : 2 * h], slopes.gate * product[..., 2 * h :]], -1)
+    reset, update, candidate = jnp.split(product, 3, -1)
+    return jnp.concatenate([reset, update, slopes.gate * candidate], -1)
 
 
 CELL = Cell(_advance, _tangent, _gain)

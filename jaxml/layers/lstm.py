@@ -77,11 +77,11 @@ def lstm(
       The last state and all hidden states.
     """
     kernel, recurrent, bias = _halved(parameters)
-    projected = project_sequence(x, kernel, bias)
+    projected = project_sequence(x, kernel)
     if state is None:
         zero = zero_state(projected, len(recurrent))
         state = LSTMState(zero, zero)
-    return run(CELL, state, projected, recurrent, mask=mask, reverse=reverse)
+    return run(CELL, state, projected, recurrent, bias, mask=mask, reverse=reverse)
 
 
 class Slopes(NamedTuple):

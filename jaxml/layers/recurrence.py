@@ -106,7 +106,7 @@ def _run_jvp(cell: Cell, reverse: bool, primals: Any, tangents: Any) -> Any:
     *_, kernel, _, present = primals
     d_state, d_projected, d_kernel, d_bias, _ = tangents
     state, (outputs, before, slopes) = _with_slopes(cell, reverse, *primals)
-    drive = d_projected + cell.gain(slopes, _product(before, d_kernel, d_bias))
+    drive = d_projected + cell.gain(slopes, _product_of_all(before, d_kernel, d_bias))
 
     def advance(d_state: PyTree, given: Any) -> tuple[PyTree, Array]:
         drive, slopes, here = given
@@ -124,6 +124,12 @@ def _hidden(state: PyTree) -> Array:
 
 def _product(h: Array, kernel: Array, bias: Array | None) -> Array:
     return h @ kernel if bias is None else h @ kernel + along(bias, h)
+
+
+def _product_of_all(x: Array, kernel: Array, bias: Array | None) -> Array:
+    """Rows in one axis: XLA copies a transpose of all gates where a kernel gradient sums over two."""
+    rows = _product(x.reshape(-1, x.shape[-1]), kernel, bias)
+    return rows.reshape(*x.shape[:-1], -1)
 
 
 def _keep(here: Array | None, new: PyTree, old: PyTree, output: Array) -> tuple[PyTree, Array]:
@@ -169,18 +175,18 @@ def scan(
 def project(
     x: Float[Array, "*batch i"] | Int[Array, "*batch"],
     kernel: Float[Array, "i o"],
-    bias: Float[Array, " o"],
+    bias: Float[Array, " o"] | None = None,
 ) -> Float[Array, "*batch o"]:
     """x W + b; for indices, which stand for one-hot rows, W[x] + b."""
     if jnp.issubdtype(x.dtype, jnp.integer):
-        return (kernel + along(bias, kernel))[x]
-    return x @ kernel + along(bias, x)
+        return (kernel if bias is None else kernel + along(bias, kernel))[x]
+    return _product_of_all(x, kernel, bias)
 
 
 def project_sequence(
     x: Float[Array, "*batch t i"] | Int[Array, "*batch t"],
     kernel: Float[Array, "i o"],
-    bias: Float[Array, " o"],
+    bias: Float[Array, " o"] | None = None,
 ) -> Float[Array, "t *batch o"]:
     """x W + b for all elements in one product, time in front as the loop reads it."""
     axis = -1 if jnp.issubdtype(x.dtype, jnp.integer) else -2

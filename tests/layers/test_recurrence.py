@@ -281,7 +281,7 @@ def test_one_product_with_the_input(network):
     function, _, kind, _ = network
     x, p = draw((2, 64, 3), dtype=np.float32), parameters(kind, dtype=np.float32)
     text = jax.jit(function).lower(x, p).as_text()
-    assert text.count("tensor<64x2x3xf32>, tensor<3x") == 1
+    assert text.count("tensor<128x3xf32>, tensor<3x") == 1
     assert "tensor<2x3xf32>" not in text
 
 
