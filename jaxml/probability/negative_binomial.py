@@ -30,16 +30,19 @@ def log_prob(
     mean, r = jnp.exp(log_mean), jnp.exp(log_shape)
     n = y + r
     log_total = jnp.logaddexp(log_mean, log_shape)
-    change = (y - mean) / (r + mean)
+    divisible = (r + mean > 1e-12) & (r + mean < 1e15)  # without overflow of the quotient's slope
+    total = jnp.where(divisible, r + mean, 1)
+    share = jnp.where(divisible, mean / total, jnp.exp(log_mean - log_total))
+    change = jnp.where(divisible, (y - mean) / total, y * jnp.exp(-log_total) - share)
     close = jnp.abs(change) < 0.5  # there log n − log(r + μ) would have lost its digits
     u = jnp.where(close, jnp.log1p(jnp.where(close, change, 0)), jnp.log(n) - log_total)
     few = y < 8
     safe = jnp.where(few, 8, y)
     many = y * _curved(u + log_mean - jnp.log(safe)) + stirling_remainder(safe)
     log_factorial = jax.lax.lgamma(jnp.where(few & (y > 0), y, 0) + 1)
-    less = mean * (n / (r + mean)) - y * (u + log_mean) + log_factorial
-    value = jnp.where(few, less, many) + r * _curved(u)
-    value = value + stirling_remainder(r) - stirling_remainder(n) + jnp.log1p(y / r)
+    less = share * n - y * (u + log_mean) + log_factorial
+    rest = stirling_remainder(r) - stirling_remainder(n) + jnp.log1p(y * jnp.exp(-log_shape))
+    value = jnp.where(few, less, many) + r * _curved(u) + rest
     return jnp.where(y < 0, -jnp.inf, -value)
 
 

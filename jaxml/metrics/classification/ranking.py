@@ -75,7 +75,7 @@ def average_precision_of_counts(counts: ScoreCounts, *, zero_division: float = j
     right = jnp.cumsum(counts.positive[::-1])[::-1]
     found = right + jnp.cumsum(counts.negative[::-1])[::-1]
     precision = right.astype(float) / jnp.maximum(found, 1).astype(float)
-    positive = right[0].astype(float)
+    positive = jnp.sum(counts.positive).astype(float)
     mean_precision = jnp.sum(counts.positive.astype(float) * precision) / jnp.maximum(positive, 1)
     return jnp.where(positive > 0, mean_precision, zero_division)
 

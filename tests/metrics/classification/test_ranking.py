@@ -106,4 +106,5 @@ def test_a_missing_kind_is_what_the_caller_says_and_nan_is_never_ranked():
     assert metric.average_precision(none, s, zero_division=0.0) == 0
     assert metric.average_precision(every, s) == 1
     for area in (metric.roc_auc, metric.average_precision):
+        assert np.isnan(area(jnp.zeros(0, bool), jnp.zeros(0)))
         assert np.isnan(area(jnp.array([True, False, True, False]), s.at[1].set(jnp.nan)))
