@@ -10,7 +10,7 @@ import scipy.special
 from mpmath import mp
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
 
-from jaxml.losses import regression
+from jaxml.losses import penalty, regression
 
 PAIRS = np.random.default_rng(0).normal(size=(2, 300)) * [[3.0], [2.0]]
 
@@ -124,8 +124,36 @@ def test_noise_on_the_inputs_is_ridge_regression_and_changes_the_gram_matrix(x64
 
     w, y = jnp.array([0.7, -1.1]), jnp.asarray(x[:, 0] + 1)
     mean = jax.vmap(lambda x: regression.squared_error(x @ w, y).sum())(jnp.asarray(noisy)).mean()
-    ridge = regression.squared_error(jnp.asarray(x) @ w, y).sum() + n * sigma**2 * jnp.sum(w**2)
+    ridge = regression.squared_error(jnp.asarray(x) @ w, y).sum() + 2 * n * sigma**2 * penalty.l2(w)
     np.testing.assert_allclose(mean, ridge, rtol=1e-13)
+
+
+def least_squares(features, y):
+    """The smallest total squared error of a linear map of the features."""
+    w = np.linalg.lstsq(features, y)[0]
+    return regression.squared_error(jnp.asarray(features @ w), jnp.asarray(y)).sum()
+
+
+def test_elementwise_squares_hold_no_products(x64):
+    """Linear maps of x ⊙ x and x leave all of x₁x₂ unexplained; the outer product, nothing."""
+    x = np.array(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])).reshape(2, -1).T
+    y = x[:, 0] * x[:, 1]
+    one = np.ones((len(x), 1))
+    printed = least_squares(np.hstack([one, x, x * x]), y)
+    np.testing.assert_allclose(printed, np.sum(y**2), rtol=1e-12)
+    outer = np.einsum("ni,nj->nij", x, x).reshape(len(x), -1)
+    np.testing.assert_allclose(least_squares(np.hstack([one, x, outer]), y), 0, atol=1e-25)
+
+
+def test_an_affine_map_is_linear_in_x_and_1(x64):
+    """Wx + b = (W b)(x; 1), and a second linear layer on the first can fit nothing more."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    w, b = rng.normal(size=(3, 4)), rng.normal(size=4)
+    extended = np.hstack([x, np.ones((20, 1))])
+    np.testing.assert_allclose(x @ w + b, extended @ np.vstack([w, b]), rtol=1e-12)
+    hidden = np.hstack([x @ w + b, np.ones((20, 1))])
+    np.testing.assert_allclose(least_squares(hidden, y), least_squares(extended, y), rtol=1e-12)
 
 
 def test_options_out_of_range_are_refused():
