@@ -127,7 +127,7 @@ def _product(h: Array, kernel: Array, bias: Array | None) -> Array:
 
 
 def _product_of_all(x: Array, kernel: Array, bias: Array | None) -> Array:
-    """Rows in one axis: XLA copies a transpose of all gates where a kernel gradient sums over two."""
+    """Rows in one axis: where the kernel's gradient sums over two, XLA transposes all gates."""
     rows = _product(x.reshape(-1, x.shape[-1]), kernel, bias)
     return rows.reshape(*x.shape[:-1], -1)
 

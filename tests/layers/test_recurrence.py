@@ -337,10 +337,10 @@ def test_derivatives_are_those_of_the_plain_loop(x64, function, kind, reverse):
 
     ours = partial(function, mask=mask, reverse=reverse)
     theirs = partial(plain, kind, mask=mask, reverse=reverse)
+    # One of the two under checkpoint, which must change nothing.
+    ours = jax.checkpoint(ours) if reverse else ours
     truth = jax.jit(lambda: every_order(theirs))()
     assert_close(jax.jit(lambda: every_order(ours))(), truth, rtol=1e-11, atol=1e-12)
-    kept = jax.jit(lambda: every_order(jax.checkpoint(ours)))()  # every rule under checkpoint
-    assert_close(kept, truth, rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize(("function", "kind"), [(lstm, LSTM), (gru, GRU)])
