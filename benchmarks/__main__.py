@@ -18,6 +18,7 @@ QUESTIONS = (
     "losses",
     "optimizers",
     "families",
+    "recurrence",
     "ensembles",
     "compile_time",
     "memory",

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import clock, report, table
+from benchmarks import clock, recurrence, report, table
 from benchmarks.__main__ import QUESTIONS
 from benchmarks.case import TINY
 from benchmarks.limits import Limits
@@ -45,11 +45,33 @@ def test_the_forms_of_a_case_compute_the_same(question):
             jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-3), result, ours)
 
 
+def test_the_character_models_are_the_same():
+    """Ours and Flax's hold the same parameters: one loss, one gradient of the embedding."""
+    tokens = jax.random.randint(jax.random.key(0), (2, 5), 0, recurrence.N_TOKENS)
+
+    def loss(model):
+        return recurrence.loss(model, tokens, jax.random.key(1))[0]
+
+    for _, ours, plain in recurrence.models(True):
+        value, gradient = jax.jit(jax.value_and_grad(loss))(ours)
+        same, other = jax.jit(jax.value_and_grad(loss))(plain)
+        np.testing.assert_allclose(value, same, rtol=1e-5)
+        theirs = other.table.embedding[...]
+        np.testing.assert_allclose(gradient.table[...], theirs, rtol=1e-3, atol=1e-6)
+
+
 def test_torch_does_every_case_that_names_it():
     """Each variant is built and timed, in a process of its own, at the smallest size."""
     pytest.importorskip("torch")
     with Peer() as peer:
-        for question in ("convolution", "normalization", "attention", "families", "optimizers"):
+        for question in (
+            "convolution",
+            "normalization",
+            "attention",
+            "families",
+            "recurrence",
+            "optimizers",
+        ):
             for case in importlib.import_module(f"benchmarks.{question}").cases(True):
                 if case.torch is not None:
                     timers = peer.timers(*case.torch, 0.0)
