@@ -30,10 +30,10 @@ def log_prob(
     mean, r = jnp.exp(log_mean), jnp.exp(log_shape)
     n = y + r
     log_total = jnp.logaddexp(log_mean, log_shape)
-    divisible = (r + mean > 1e-12) & (r + mean < 1e15)  # without overflow of the quotient's slope
-    total = jnp.where(divisible, r + mean, 1)
-    share = jnp.where(divisible, mean / total, jnp.exp(log_mean - log_total))
-    change = jnp.where(divisible, (y - mean) / total, y * jnp.exp(-log_total) - share)
+    total = r + mean
+    # Quotients have slopes like 1/total², which must not overflow before they are multiplied.
+    unit = jnp.where(total > 1e15, 1e-20, jnp.where(total < 1e-12, 1e20, 1))
+    share, change = mean * unit / (total * unit), (y - mean) * unit / (total * unit)
     close = jnp.abs(change) < 0.5  # there log n − log(r + μ) would have lost its digits
     u = jnp.where(close, jnp.log1p(jnp.where(close, change, 0)), jnp.log(n) - log_total)
     few = y < 8

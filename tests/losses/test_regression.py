@@ -41,6 +41,9 @@ def test_huber_matches_scipy_and_has_a_clipped_slope(delta, x64):
     ours = regression.huber(prediction, y, delta=delta)
     np.testing.assert_allclose(ours, scipy.special.huber(delta, PAIRS[0] - PAIRS[1]), rtol=1e-14)
 
+    if delta == 1:
+        np.testing.assert_array_equal(regression.huber(prediction, y), ours)  # the default
+
     def at(r):
         return regression.huber(r, jnp.zeros(()), delta=delta)
 
@@ -70,6 +73,8 @@ def test_log_cosh_curves_as_it_should(x64):
     r = jnp.array([-20.0, -0.7, 0.0, 0.7, 20.0])
     second = jax.vmap(jax.hessian(lambda r: regression.log_cosh(r, jnp.zeros(()))))(r)
     np.testing.assert_allclose(second, 1 - np.tanh(r) ** 2, atol=1e-15)
+    expected = np.log(np.cosh(PAIRS[0] - PAIRS[1]))
+    np.testing.assert_allclose(regression.log_cosh(*both()), expected, rtol=1e-10)
 
 
 def minimizer(error, y):

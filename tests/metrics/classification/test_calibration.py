@@ -44,6 +44,8 @@ def test_calibrated_predictions_have_no_error():
     assert metric.calibration_error(metric.reliability(right, p)) == 0
     wrong = metric.reliability(jnp.zeros(4, bool), jnp.ones(4))
     assert metric.calibration_error(wrong) == 1
+    single = metric.reliability(jnp.array(True), jnp.array(0.75))
+    assert metric.calibration_error(single) == 0.25
 
 
 def test_nothing_has_no_error_and_bad_values_are_not_hidden():

@@ -45,6 +45,16 @@ def test_top_k_never_takes_nan_or_a_label_of_no_class_for_a_success():
             metric.top_k(labels, scores, k=bad)
 
 
+def test_examples_may_have_any_number_of_axes():
+    """A grid of examples and a single one: as the examples in a row."""
+    labels, p = jnp.asarray(LABELS), jnp.asarray(P, jnp.float32)
+    grid, q = labels.reshape(4, 75), p.reshape(4, 75, 5)
+    np.testing.assert_array_equal(metric.log_loss(grid, q).ravel(), metric.log_loss(labels, p))
+    hits = metric.top_k(labels, p, k=2)
+    np.testing.assert_array_equal(metric.top_k(grid, q, k=2).ravel(), hits)
+    assert metric.top_k(labels[0], p[0], k=2) == hits[0]
+
+
 def test_a_merged_mean_is_the_mean_of_all():
     """Batches of different lengths, hidden examples and truth values."""
     v = jnp.array([1.0, 2.0, 4.0, jnp.nan])

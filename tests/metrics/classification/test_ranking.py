@@ -105,6 +105,10 @@ def test_a_missing_kind_is_what_the_caller_says_and_nan_is_never_ranked():
     assert np.isnan(metric.average_precision(none, s))
     assert metric.average_precision(none, s, zero_division=0.0) == 0
     assert metric.average_precision(every, s) == 1
+    one = jnp.array([True, True, False, True])
+    np.testing.assert_allclose(metric.roc_auc(one, s), 1 / 3, rtol=1e-6)
+    np.testing.assert_allclose(metric.roc_auc(~one, s), 2 / 3, rtol=1e-6)
+    assert metric.average_precision(~one, s) == 0.5
     for area in (metric.roc_auc, metric.average_precision):
         assert np.isnan(area(jnp.zeros(0, bool), jnp.zeros(0)))
         assert np.isnan(area(jnp.array([True, False, True, False]), s.at[1].set(jnp.nan)))
