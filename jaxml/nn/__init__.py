@@ -7,6 +7,7 @@ from jaxml.nn.gated import GatedMLP
 from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
+from jaxml.nn.recurrence import Recurrent, RecurrentLayer
 
 __all__ = [
     "MLP",
@@ -21,6 +22,8 @@ __all__ = [
     "ImageEncoder",
     "LayerNorm",
     "RMSNorm",
+    "Recurrent",
+    "RecurrentLayer",
     "ResidualMLP",
     "Up",
     "flat",
