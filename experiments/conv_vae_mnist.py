@@ -59,7 +59,7 @@ class Config:
     decay: Decay = 0.999
     """Of the average of the weights that is evaluated."""
     n_samples: Count = 500
-    """Importance samples a test example; with 5000 the evaluation takes three times the training."""
+    """Importance samples a test example; 5000 would take three times as long as the training."""
     n_test: Count = 10_000
     """Test examples that are evaluated, from the first."""
     save_every: Count = 500
