@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Per-example costs, in nats."""
+"""Per-example costs; likelihoods and divergences in nats."""
 
 from jaxml.losses import (
     classification,

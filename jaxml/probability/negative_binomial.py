@@ -39,8 +39,7 @@ def log_prob(
     few = y < 8
     safe = jnp.where(few, 8, y)
     many = y * _curved(u + log_mean - jnp.log(safe)) + stirling_remainder(safe)
-    log_factorial = jax.lax.lgamma(jnp.where(few & (y > 0), y, 0) + 1)
-    less = share * n - y * (u + log_mean) + log_factorial
+    less = share * n - y * (u + log_mean) + jax.lax.lgamma(y + 1)
     rest = stirling_remainder(r) - stirling_remainder(n) + jnp.log1p(y * jnp.exp(-log_shape))
     value = jnp.where(few, less, many) + r * _curved(u) + rest
     return jnp.where(y < 0, -jnp.inf, -value)

@@ -25,9 +25,8 @@ def log_prob(
     few = y < 8
     t = log_rate - jnp.log(jnp.where(few, 8, y))
     many = y * (jnp.expm1(t) - t) + stirling_remainder(jnp.where(few, 8, y))
-    safe = jnp.where(few & (y > 0), y, 0)
-    value = jnp.where(few, jnp.exp(log_rate) - y * log_rate + jax.lax.lgamma(safe + 1), many)
-    return jnp.where(y < 0, -jnp.inf, -value)
+    less = jnp.exp(log_rate) - y * log_rate + jax.lax.lgamma(y + 1)
+    return jnp.where(y < 0, -jnp.inf, -jnp.where(few, less, many))
 
 
 def log_prob_of_rate(
