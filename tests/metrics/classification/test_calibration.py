@@ -26,6 +26,9 @@ def test_calibration_error_is_the_sum_of_its_definition(n_bins, x64):
     bins = metric.reliability(jnp.asarray(RIGHT), jnp.asarray(P), n_bins=n_bins)
     np.testing.assert_allclose(metric.calibration_error(bins), expected, rtol=1e-12)
     assert expected > 0.1
+    if n_bins == 15:
+        default = metric.calibration_error(metric.reliability(jnp.asarray(RIGHT), jnp.asarray(P)))
+        np.testing.assert_allclose(default, expected, rtol=1e-12)
 
 
 def test_bins_match_the_calibration_curve_of_scikit_learn(x64):
