@@ -8,6 +8,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxml.layers.convolution_geometry import (
@@ -29,6 +30,7 @@ def convolution(
     padding: Padding = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
+    flip_kernel: bool = False,
     precision: Any = None,
 ) -> Float[Array, "n *new_size o"]:
     """y[n, i] = Σ_k x[n, stride·i + dilation·k − low] K[k].
@@ -43,6 +45,8 @@ def convolution(
         such as `valid`, `same` or `causal`. Negative numbers crop.
       dilation: step between the taps of the kernel.
       groups: number of blocks of channels; as many as channels is a depthwise convolution.
+      flip_kernel: turn K round along every spatial axis: the convolution of mathematics, which
+        commutes, Σ_k x[i − k] K[k].
       precision: see `jax.lax.Precision`.
 
     Returns:
@@ -67,7 +71,8 @@ def convolution(
         )
     if min(geometry.output, default=1) < 1:
         raise ValueError(f"kernel {window} with dilation {dilation} exceeds the padded x of {size}")
-    return convolve(x, kernel, geometry, precision)
+    turned = jnp.flip(kernel, range(n_axes)) if flip_kernel else kernel
+    return convolve(x, turned, geometry, precision)
 
 
 def transposed_convolution(
