@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxml.optimizers.decay import with_weight_decay
+from jaxml.optimizers.moments import at_zero, follow
 from jaxml.optimizers.optimizer import (
     Optimizer,
     Rate,
@@ -86,10 +87,10 @@ def amsgrad(rate: Rate, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
     b1, b2, eps = fraction("b1", b1), fraction("b2", b2), not_negative("eps", eps)
 
     def begin(p):
-        return {name: jnp.zeros_like(p) for name in ("mean", "square", "largest")}
+        return at_zero(p) | {"largest": jnp.zeros_like(p)}
 
     def step(g, slots, p, eta, first, second):
-        m, v = _moments(g, slots, b1, b2)
+        m, v = follow(g, slots, b1, b2)
         largest = jnp.maximum(slots["largest"], v / second)
         change = -eta * (m / first) / (jnp.sqrt(largest) + eps)
         return change, {"mean": m, "square": v, "largest": largest}
@@ -114,12 +115,12 @@ def nadam(rate: Rate, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) 
     b1, b2, eps = fraction("b1", b1), fraction("b2", b2), not_negative("eps", eps)
 
     def step(g, slots, p, eta, first, following, second):
-        m, v = _moments(g, slots, b1, b2)
+        m, v = follow(g, slots, b1, b2)
         ahead = b1 * m / following + (1 - b1) * g / first
         return -eta * ahead / (jnp.sqrt(v / second) + eps), {"mean": m, "square": v}
 
     return per_leaf(
-        _zeros,
+        at_zero,
         step,
         lambda n: (rate_at(rate, n), debias(b1, n), debias(b1, n + 1), debias(b2, n)),
     )
@@ -165,28 +166,19 @@ def radam(
         return rate_at(rate, n), debias(b1, n), second, used, factor
 
     def step(g, slots, p, eta, first, second, used, factor):
-        m, v = _moments(g, slots, b1, b2)
+        m, v = follow(g, slots, b1, b2)
         mean = m / first
         rectified = factor * mean / (jnp.sqrt(v / second) + eps)
         return -eta * jnp.where(used > 0, rectified, mean), {"mean": m, "square": v}
 
-    return per_leaf(_zeros, step, coefficients)
+    return per_leaf(at_zero, step, coefficients)
 
 
 def _adam(rate: Rate, b1: float, b2: float, eps: float) -> Optimizer:
     b1, b2, eps = fraction("b1", b1), fraction("b2", b2), not_negative("eps", eps)
 
     def step(g, slots, p, eta, first, second):
-        m, v = _moments(g, slots, b1, b2)
+        m, v = follow(g, slots, b1, b2)
         return -eta * (m / first) / (jnp.sqrt(v / second) + eps), {"mean": m, "square": v}
 
-    return per_leaf(_zeros, step, lambda n: (rate_at(rate, n), debias(b1, n), debias(b2, n)))
-
-
-def _zeros(p):
-    return {"mean": jnp.zeros_like(p), "square": jnp.zeros_like(p)}
-
-
-def _moments(g, slots, b1: float, b2: float):
-    m = b1 * slots["mean"] + (1 - b1) * g
-    return m, b2 * slots["square"] + (1 - b2) * jnp.square(g)
+    return per_leaf(at_zero, step, lambda n: (rate_at(rate, n), debias(b1, n), debias(b2, n)))

@@ -4,6 +4,7 @@
 import jax.numpy as jnp
 
 from jaxml.numerics import norm
+from jaxml.optimizers.moments import at_zero, follow
 from jaxml.optimizers.optimizer import (
     Optimizer,
     Rate,
@@ -43,8 +44,7 @@ def lamb(
     decay = not_negative("weight_decay", weight_decay)
 
     def step(g, slots, p, eta, first, second):
-        m = b1 * slots["mean"] + (1 - b1) * g
-        v = b2 * slots["square"] + (1 - b2) * jnp.square(g)
+        m, v = follow(g, slots, b1, b2)
         u = (m / first) / (jnp.sqrt(v / second) + eps) + decay * p
         above, below = norm(p), norm(u)
         moving = (above > 0) & (below > 0)
@@ -52,7 +52,7 @@ def lamb(
         return -eta * ratio * u, {"mean": m, "square": v}
 
     return per_leaf(
-        lambda p: {"mean": jnp.zeros_like(p), "square": jnp.zeros_like(p)},
+        at_zero,
         step,
         lambda n: (rate_at(rate, n), debias(b1, n), debias(b2, n)),
         needs_params=True,
