@@ -2,6 +2,7 @@
 """What a run leaves for a person: pictures while it trains; evidence and a report when it ends."""
 
 import math
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,5 +110,15 @@ def environment() -> dict[str, str]:
         "optax": optax.__version__,
         "numpy": np.__version__,
         "device": jax.devices()[0].device_kind,
+        "threads": threads(),
         "platform": platform.platform(terse=True),
     }
+
+
+def threads() -> str:
+    """How many threads XLA computes with on a CPU: NPROC, or the cores this process may use.
+
+    Sums over a batch are cut into as many parts as there are threads: the last bits depend on it.
+    """
+    cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return os.environ.get("NPROC", "") or str(len(cores))

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.outcome import last
+from experiments.outcome import environment, last
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from experiments.outcome import last
 def test_the_last_value_is_json_whatever_its_dtype(column, expected):
     """Whole numbers, vectors and values that are not finite all survive a strict writer."""
     assert json.loads(json.dumps(last(column), allow_nan=False)) == expected
+
+
+def test_the_number_of_threads_is_told(monkeypatch):
+    """NPROC decides if it is set, as it does for XLA; otherwise the cores that may be used."""
+    monkeypatch.setenv("NPROC", "3")
+    assert environment()["threads"] == "3"
+    monkeypatch.delenv("NPROC")
+    assert int(environment()["threads"]) >= 1

@@ -40,14 +40,20 @@ def test_two_processes_agree_and_another_seed_does_not(nursery, law, small, tmp_
 
 @pytest.mark.slow
 def test_one_core_and_two_agree(law, small, environment, tmp_path, name):
-    """`taskset -c 0` and all cores, as real processes from the shell: equal digests."""
+    """`taskset -c 0` and all cores, as real processes from the shell: equal digests.
+
+    With two threads each: XLA's sums over a batch are cut into as many parts as there are threads.
+    """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2 or shutil.which("taskset") is None:
         pytest.skip("needs taskset and two cores")
     words = [sys.executable, "-m", "experiments", "train", name, *OPTIONS, *small]
     for run, prefix in (("one", ["taskset", "-c", str(cores[0])]), ("all", [])):
         command = [*prefix, *words, "--run-dir", str(tmp_path / run)]
-        subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=True)
+        held = {**environment, "NPROC": "2"}
+        subprocess.run(command, env=held, cwd=tmp_path, capture_output=True, check=True)
+        result = json.loads((tmp_path / run / "result.json").read_text())
+        assert result["environment"]["threads"] == "2"
     law.same(tmp_path / "one", tmp_path / "all")
 
 
