@@ -31,7 +31,7 @@ from jaxml.nn.pyramid import Down, Up
 from jaxml.training import average, chain, descend, guard
 from jaxml.types import Array, Key, Model
 
-FACTS = Facts("VQ-VAE", "Fashion-MNIST, 256 levels", "to be measured", 20)
+FACTS = Facts("VQ-VAE", "Fashion-MNIST, 256 levels", "<= 3.55 bits/dim, independent codes", 20)
 TINY = {
     "steps": 100,
     "save_every": 50,
