@@ -125,9 +125,8 @@ def slopes(inputs):
     return jax.grad(total)(raw)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tol"), [("f8", 1e-12), pytest.param("f4", 1e-5, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tol"), [("f8", 1e-12), ("f4", 1e-5)])
 def test_losses_are_the_same_under_every_transformation(dtype, tol, x64):
     """One number an example: plain, jit, vmap, scan, checkpoint; so are the slopes."""
     inputs = {name: draw(case, dtype) for name, case in CASES.items()}

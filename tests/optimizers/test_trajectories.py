@@ -98,6 +98,10 @@ CONSTANT_ONLY = {"momentum", "nesterov"}
 """Under a schedule the learning rate inside of the velocity is another rule."""
 
 
+QUICK = {"sgd", "adam", "rmsprop", "radam", "schedule-free sgd"}
+"""One of each kind; single precision of the others takes a minute of compiling."""
+
+
 def path(rule, loss, start, steps=STEPS):
     """All parameters on the way, under scan."""
 
@@ -138,7 +142,10 @@ def test_paths_agree_in_double_precision(name, x64):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), mine, other)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RULES],
+)
 def test_single_precision_stays_on_the_path_of_double_precision(name):
     """Within 1e-6 over 500 steps, or as near as Optax in single precision comes.
 
