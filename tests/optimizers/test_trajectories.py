@@ -159,7 +159,7 @@ def test_single_precision_stays_on_the_path_of_double_precision(name):
         truth = jax.tree.leaves(path(other, together, double))
     for run, expected, rival in zip(*map(jax.tree.leaves, (single, truth, theirs)), strict=True):
         error, allowed = (np.abs(np.asarray(x) - np.asarray(expected)).max() for x in (run, rival))
-        assert error <= np.nanmax([1e-6, 1.1 * allowed])
+        assert error <= np.nanmax([1e-6, 1.5 * allowed])  # two roundings of one formula
 
 
 def test_muon_follows_optax_on_matrices(x64):
