@@ -37,15 +37,17 @@ def rmsprop(
     """
     rho, alpha = fraction("decay", decay), fraction("momentum", momentum)
     delta = not_negative("eps", eps)
-    names = ["square", *(["mean"] if centered else []), *(["velocity"] if alpha else [])]
+    names = [*(["variance", "mean"] if centered else ["square"]), *(["velocity"] if alpha else [])]
 
     def step(g, slots, p, eta):
-        new = {"square": rho * slots["square"] + (1 - rho) * jnp.square(g)}
-        spread = new["square"]
         if centered:
-            new["mean"] = rho * slots["mean"] + (1 - rho) * g
-            # Rounding can leave a constant gradient with a variance below 0.
-            spread = jnp.maximum(spread - jnp.square(new["mean"]), 0.0)
+            # r − m² by a recurrence of its own: a difference would lose its digits, and its sign.
+            apart = g - slots["mean"]
+            spread = rho * (slots["variance"] + (1 - rho) * jnp.square(apart))
+            new = {"variance": spread, "mean": slots["mean"] + (1 - rho) * apart}
+        else:
+            spread = rho * slots["square"] + (1 - rho) * jnp.square(g)
+            new = {"square": spread}
         change = -eta * over_root(g, spread, delta, eps_inside)
         if alpha:
             change = new["velocity"] = alpha * slots["velocity"] + change

@@ -31,3 +31,12 @@ def test_a_polyak_average_is_the_mean(x64):
     for n, point in enumerate(points):
         average = polyak_average(average, jnp.asarray(point), n)
     np.testing.assert_allclose(average, points.mean(0), rtol=1e-12, atol=1e-12)
+
+
+def test_counters_are_copied():
+    """What holds no real numbers is that of the parameters, and keeps its dtype."""
+    old, new = {"n": jnp.int32(3), "w": jnp.zeros(2)}, {"n": jnp.int32(8), "w": jnp.ones(2)}
+    for found in (exponential_average(old, new, 0.75), polyak_average(old, new, 3)):
+        assert found["n"] == 8
+        assert found["n"].dtype == jnp.int32
+        np.testing.assert_allclose(found["w"], 0.25)

@@ -118,6 +118,16 @@ def test_printed_without_its_decay_rmsprop_is_adagrad(x64):
     assert steady[0] < -rate * (n - 1)
 
 
+def test_the_variance_of_a_constant_gradient_fades_and_keeps_its_sign():
+    """r − m² = g²(1 − ρⁿ)ρⁿ; as a difference in single precision it would be noise of 1e-7 g²."""
+    rule, g, n = optimizers.rmsprop(0.1, decay=0.9, centered=True), jnp.full(3, 1e3), 200
+    state = rule.init(g)
+    for _ in range(n):
+        _, state = rule.update(g, state, g)
+    expected = 1e6 * (1 - 0.9**n) * 0.9**n
+    np.testing.assert_allclose(state["slots"]["variance"], expected, rtol=1e-4)
+
+
 def test_weight_decay_is_an_l2_penalty_for_plain_descent_only(x64):
     """θ ← (1 − ηλ)θ − ηg both ways with SGD; inside Adam the penalty is divided by √v̂ again."""
     target, shrink = jnp.array([3.0, -1.0]), 0.1
