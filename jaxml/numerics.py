@@ -24,9 +24,7 @@ FLOAT_FORMAT: Mapping[str, FloatFormat] = MappingProxyType(
     {
         "float64": FloatFormat(11, 52),
         "float32": FloatFormat(8, 23),
-        "tf32": FloatFormat(
-            8, 10
-        ),  # float32's range with float16's fraction: 19 bits with the sign
+        "tf32": FloatFormat(8, 10),  # float32's range, float16's fraction: 19 bits with the sign
         "bfloat16": FloatFormat(8, 7),
         "float16": FloatFormat(5, 10),
     }

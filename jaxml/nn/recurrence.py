@@ -10,6 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxml.layers.dropout import dropout
 from jaxml.layers.gru import GRU, gru
 from jaxml.layers.lstm import LSTM, lstm
 from jaxml.layers.simple_recurrence import RNN, rnn
@@ -178,14 +179,8 @@ class Recurrent(nnx.Module):
         after = []
         for i, ways in enumerate(self.layers):
             if i and key is not None:
-                x = _drop(x, self.dropout, jax.random.fold_in(key, i))
+                x = dropout(x, jax.random.fold_in(key, i), self.dropout)
             found = [layer(x, next(before), mask=mask, table=table) for layer in ways]
             after += [last for last, _ in found]
             x, table = jnp.concatenate([y for _, y in found], -1), None
         return tuple(after), x
-
-
-def _drop(x: Array, rate: float, key: Key) -> Array:
-    """Each feature of each element is 0 with this rate; the mean stays."""
-    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(kept, x / (1 - rate), 0)

@@ -49,7 +49,11 @@ def adafactor(
         slots = {"velocity": jnp.zeros_like(p)} if beta else {}
         if axes is None:
             return slots | {"square": jnp.zeros_like(p)}
-        return slots | {"rows": jnp.zeros_like(p.sum(axes[1])), "columns": p.sum(axes[0]) * 0}
+        row, column = axes
+        return slots | {
+            "rows": jnp.zeros_like(p.sum(column)),
+            "columns": jnp.zeros_like(p.sum(row)),
+        }
 
     def step(g, slots, p, eta, rho):
         axes, square = _longest(p.shape, least_size), jnp.square(g) + tiny

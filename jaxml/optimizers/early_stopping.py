@@ -28,9 +28,9 @@ class Patience(NamedTuple):
 def start() -> Patience:
     """Nothing seen yet."""
     dtype = jnp.zeros(()).dtype
-    zero = jnp.zeros((), jnp.int32)
     # Finite, because a checkpoint holds no infinity.
-    return Patience(jnp.asarray(jnp.finfo(dtype).max), zero - 1, zero + 0, zero + 0)
+    best = jnp.full((), jnp.finfo(dtype).max, dtype)
+    return Patience(best, *(jnp.full((), n, jnp.int32) for n in (-1, 0, 0)))
 
 
 def look(patience: Patience, value: Scalar, *, least: float = 0.0) -> Patience:

@@ -58,7 +58,8 @@ def steps(rate: float, decay: float, at: Sequence[int]) -> Schedule:
     _check(increasing, "at", "increasing milestones", tuple(at))
 
     def schedule(t: Any) -> Array:
-        return rate * decay ** sum((_real(_real(t) >= k) for k in at), _real(t) * 0)
+        passed = jnp.searchsorted(_real(jnp.array(at)), _real(t), side="right")
+        return rate * decay ** _real(passed)
 
     return schedule
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxml.optimizers import exponential_average
 from jaxml.types import Array, Batch, Key, Metrics, Model, Rule, State
 
 
@@ -41,13 +42,7 @@ def average(decay: float | Callable[[Array], Array]) -> Rule:
     def update(model: Model, state: State, batch: Batch, key: Key) -> tuple[Model, State, Metrics]:
         del batch, key
         d = decay(state["count"]) if callable(decay) else decay
-
-        def blend(mean: Array, leaf: Array) -> Array:
-            if not jnp.issubdtype(leaf.dtype, jnp.floating):
-                return leaf
-            return mean + (1 - jnp.asarray(d, mean.dtype)) * (leaf.astype(mean.dtype) - mean)
-
-        mean = jax.tree.map(blend, state["model"], model)
+        mean = exponential_average(state["model"], model, d)
         return model, {"count": state["count"] + 1, "model": mean}, {}
 
     return Rule(init, update)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from jaxml.numerics import widen
+from jaxml.optimizers import global_norm
 from jaxml.types import Batch, Key, Loss, Metrics, Model, Rule, State
 
 
@@ -100,7 +100,7 @@ class Descent:
         metrics = {
             "loss": value,
             **metrics,
-            "grad_norm": optax.tree.norm(jax.tree.map(widen, grads)),
+            "grad_norm": global_norm(grads),
         }
         return nnx.merge(graphdef, params, rest), state, metrics
 
