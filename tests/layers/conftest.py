@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The definition of convolution, written as the loop over everything that meets."""
+"""The definition of convolution as a loop over all that meets; cases of recurrent networks."""
 
 import itertools
+from types import SimpleNamespace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxml.layers import GRU, LSTM, RNN, LSTMState
 from jaxml.layers.convolution_geometry import Geometry
 
 
@@ -114,3 +118,31 @@ def operands():
         return {name: jnp.asarray(rng.normal(size=shape), dtype) for name, shape in shapes.items()}
 
     return draw
+
+
+def _draw(shape, seed=0, dtype: Any = np.float64):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def _parameters(kind, i=3, h=4, seed=0, dtype: Any = np.float64):
+    gates = {RNN: 1, LSTM: 4, GRU: 3}[kind]
+    shapes = [(i, gates * h), (h, gates * h), (gates * h,), (h,)][: len(kind._fields)]
+    return kind(*(_draw(shape, seed + n, dtype) for n, shape in enumerate(shapes)))
+
+
+def _start(kind, n=2, h=4, seed=9, dtype: Any = np.float64):
+    state = _draw((n, h), seed, dtype)
+    return LSTMState(state, _draw((n, h), seed + 1, dtype)) if kind is LSTM else state
+
+
+def _assert_close(got, truth, **tolerance):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(truth), strict=True):
+        np.testing.assert_allclose(a, b, **tolerance)
+
+
+@pytest.fixture
+def some():
+    """Arrays, parameters and states of recurrent networks, and how two trees are compared."""
+    return SimpleNamespace(
+        draw=_draw, parameters=_parameters, start=_start, assert_close=_assert_close
+    )
