@@ -2,7 +2,7 @@
 """A convolutional VAE on binarized MNIST.
 
 Command: python -m experiments train conv_vae_mnist
-Hardware: 2 CPU cores, about 20 minutes.
+Hardware: 2 CPU cores, about half an hour, of which evaluation takes 13 minutes.
 Expected: see FACTS below and experiments/README.md.
 
 The protocol of the data is that of `experiments.binarized_mnist`. Two strided convolutions and a
@@ -24,7 +24,7 @@ from jaxml.losses.likelihood import bernoulli
 from jaxml.models import vae
 from jaxml.training import average, chain, descend, guard
 
-FACTS = Facts("VAE", "MNIST, binarized", "to be measured", 20)
+FACTS = Facts("VAE", "MNIST, binarized", "-86.3 nats (IWAE, 500 samples)", 30)
 TINY = {
     "steps": 100,
     "save_every": 50,
