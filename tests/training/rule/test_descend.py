@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws of gradient descent as a rule."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,10 +54,11 @@ def test_descent_on_a_quadratic_is_a_matrix_power(x64):
     rule = descend(quadratic, optax.sgd(rate))
     model = Point(x0)
     state = rule.init(model, key())
+    update = jax.jit(rule.update)
     for _ in range(steps):
-        norm = np.linalg.norm(a @ np.asarray(model.x[...]))
-        value = quadratic(model, jnp.asarray(a), key())[0]
-        model, state, metrics = rule.update(model, state, jnp.asarray(a), key())
+        x = np.asarray(model.x[...])
+        norm, value = np.linalg.norm(a @ x), 0.5 * x @ a @ x
+        model, state, metrics = update(model, state, jnp.asarray(a), key())
         np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-12)
         np.testing.assert_allclose(metrics["loss"], value, rtol=1e-12)
     expected = np.linalg.matrix_power(np.eye(3) - rate * a, steps) @ x0
@@ -66,13 +69,17 @@ def running_mean(model, batches):
     """What the statistics must be: m ← 0.9 m + 0.1 mean(Wx + b) with the weights held."""
     mean = np.zeros(2)
     for batch in batches:
-        mean = 0.9 * mean + 0.1 * np.asarray(model.dense(batch)).mean(axis=0)
+        kernel, bias = (np.asarray(p) for p in (model.dense.kernel, model.dense.bias))
+        mean = 0.9 * mean + 0.1 * (np.asarray(batch) @ kernel + bias).mean(axis=0)
     return mean
+
+
+make = jax.jit(lambda key: Normalized(rngs=nnx.Rngs(key)))
 
 
 @pytest.fixture
 def normalized():
-    return Normalized(rngs=nnx.Rngs(0))
+    return make(key())
 
 
 @pytest.fixture
@@ -99,31 +106,39 @@ def test_running_statistics_arrive_under_scan(normalized, frozen):
         model, state, metrics = frozen.update(*carry, x, key())
         return (model, state), metrics["loss"]
 
-    (model, _), _ = jax.lax.scan(step, (normalized, state), xs)
+    (model, _), _ = jax.jit(partial(jax.lax.scan, step))((normalized, state), xs)
     np.testing.assert_allclose(model.norm.mean[...], running_mean(normalized, xs), rtol=1e-5)
 
 
 def test_running_statistics_arrive_under_vmap(frozen):
     """Each member of a vmapped model keeps its own statistics."""
-    models = jax.vmap(lambda k: Normalized(rngs=nnx.Rngs(k)))(jax.random.split(key(), 3))
-    xs = (
-        jax.random.normal(jax.random.fold_in(key(), 1), (3, 16, 3)) + jnp.arange(3.0)[:, None, None]
-    )
-    states = jax.vmap(frozen.init, (0, None))(models, key())
-    new, _, _ = jax.vmap(frozen.update, (0, 0, 0, None))(models, states, xs, key())
+    models = jax.jit(jax.vmap(make))(jax.random.split(key(), 3))
+    xs = np.random.default_rng(0).normal(size=(3, 16, 3)) + np.arange(3.0)[:, None, None]
+    xs = jnp.asarray(xs, jnp.float32)
+
+    @jax.jit
+    def step(models, xs):
+        states = jax.vmap(frozen.init, (0, None))(models, key())
+        return jax.vmap(frozen.update, (0, 0, 0, None))(models, states, xs, key())[0]
+
+    means = np.asarray(step(models, xs).norm.mean[...])
+    models = jax.tree.map(np.asarray, models)
     for i in range(3):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], models)
-        np.testing.assert_allclose(new.norm.mean[i], running_mean(one, [xs[i]]), atol=1e-6)
+        np.testing.assert_allclose(
+            means[i], running_mean(one, np.asarray(xs)[i : i + 1]), atol=1e-6
+        )
 
 
 def test_only_the_selected_parameters_move(normalized):
     """Everything outside `wrt` keeps its bits; its statistics still arrive."""
     rule = descend(variance, optax.adam(0.1), wrt=only("dense"))
     x = jax.random.normal(key(), (16, 3))
-    model, _, _ = rule.update(normalized, rule.init(normalized, key()), x, key())
+    model, _, _ = jax.jit(rule.update)(normalized, rule.init(normalized, key()), x, key())
     np.testing.assert_array_equal(model.norm.scale[...], normalized.norm.scale[...])
-    assert np.abs(model.dense.kernel[...] - normalized.dense.kernel[...]).min() > 0
-    assert np.abs(model.norm.mean[...]).min() > 0
+    moved = np.asarray(model.dense.kernel[...]) - np.asarray(normalized.dense.kernel[...])
+    assert np.abs(moved).min() > 0
+    assert np.abs(np.asarray(model.norm.mean[...])).min() > 0
 
 
 def test_a_filter_that_selects_nothing_is_refused(normalized):
@@ -144,8 +159,12 @@ def test_accumulation_is_the_gradient_of_the_whole_batch(n, x64):
 
     model, rule = Point(np.array([0.3, -0.4, 0.5])), descend(loss, optax.adam(0.1))
     part = accumulate(rule, n)
-    whole, _, expected = rule.update(model, rule.init(model, key()), x, key())
-    pieces, _, metrics = part.update(model, part.init(model, key()), x, key())
+
+    @jax.jit
+    def both(model, x):
+        return [one.update(model, one.init(model, key()), x, key()) for one in (rule, part)]
+
+    (whole, _, expected), (pieces, _, metrics) = both(model, x)
     np.testing.assert_allclose(pieces.x[...], whole.x[...], rtol=1e-12)
     for name, value in expected.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-12)
@@ -153,15 +172,16 @@ def test_accumulation_is_the_gradient_of_the_whole_batch(n, x64):
 
 def test_accumulation_visits_the_microbatches_in_order_with_fresh_keys():
     """Statistics see the parts in turn, and part i draws from fold_in(key, i)."""
-    model = Normalized(rngs=nnx.Rngs(0))
+    model = make(key())
     x = jax.random.normal(key(), (8, 3))
 
     def loss(model, batch, key):
         return jnp.mean(model(batch) ** 2), {"draw": jax.random.uniform(key)}
 
     rule = accumulate(descend(loss, optax.sgd(0.0)), 2)
-    new, _, metrics = rule.update(model, rule.init(model, key()), x, key())
-    np.testing.assert_allclose(new.norm.mean[...], running_mean(model, [x[:4], x[4:]]), atol=1e-6)
+    new, _, metrics = jax.jit(rule.update)(model, rule.init(model, key()), x, key())
+    parts = np.asarray(x).reshape(2, 4, 3)
+    np.testing.assert_allclose(new.norm.mean[...], running_mean(model, parts), atol=1e-6)
     draws = [jax.random.uniform(jax.random.fold_in(key(), i)) for i in range(2)]
     np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
 
@@ -191,7 +211,7 @@ def test_parameters_of_several_dtypes_share_one_norm():
 
     rule, model = descend(total, optax.sgd(0.5)), Mixed()
     state = rule.init(model, jax.random.key(0))
-    model, _, metrics = rule.update(model, state, jnp.zeros(1), jax.random.key(1))
+    model, _, metrics = jax.jit(rule.update)(model, state, jnp.zeros(1), jax.random.key(1))
     assert metrics["grad_norm"] == 32.0
     assert model.narrow[...].dtype == jnp.bfloat16
     np.testing.assert_array_equal(model.wide[...], -0.5)

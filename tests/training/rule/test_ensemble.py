@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws of ensembles: each member is the model it would have been alone."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,12 +18,15 @@ def key():
     return jax.random.key(3)
 
 
-SIZE = 4
+SIZE = 3
 
 
 def make(key):
     """A small network."""
     return nnx.Linear(3, 2, rngs=nnx.Rngs(key))
+
+
+make_all = jax.jit(jax.vmap(make))
 
 
 def loss(model, batch, key):
@@ -45,19 +50,28 @@ def pick(tree, i):
     return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
+ADAM = guard(descend(loss, optax.adam(0.05)), skip)
+
+
+@jax.jit
+def one_by_one(models, batches):
+    """Each member trained alone."""
+    return [train(member(ADAM, i), pick(models, i), batches[:, i]) for i in range(SIZE)]
+
+
 @pytest.mark.parametrize("own_batches", [False, True])
 def test_members_train_as_if_alone(own_batches):
     """ensemble(rule)[i] follows member(rule, i), noise included."""
-    models = jax.vmap(make)(jax.random.split(key(), SIZE))
+    models = make_all(jax.random.split(key(), SIZE))
     shape = (5, SIZE, 8, 3) if own_batches else (5, 8, 3)
     batches = jax.random.normal(key(), shape)
-    rule = guard(descend(loss, optax.adam(0.05)), skip)
-    (together, _), metrics = train(ensemble(rule, SIZE, batches=own_batches), models, batches)
+    rule = ensemble(ADAM, SIZE, batches=own_batches)
+    (together, _), metrics = jax.jit(partial(train, rule))(models, batches)
+    together = jax.tree.map(np.asarray, together)
     assert metrics["loss"].shape == (5, SIZE)
-    for i in range(SIZE):
-        mine = batches[:, i] if own_batches else batches
-        (alone, _), single = train(member(rule, i), pick(models, i), mine)
-        np.testing.assert_allclose(metrics["loss"][:, i], single["loss"], rtol=1e-5)
+    batches = batches if own_batches else jnp.stack([batches] * SIZE, axis=1)
+    for i, ((alone, _), single) in enumerate(one_by_one(models, batches)):
+        np.testing.assert_allclose(np.asarray(metrics["loss"])[:, i], single["loss"], rtol=1e-5)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), pick(together, i), alone
         )
@@ -70,12 +84,18 @@ def test_a_sweep_gives_each_member_its_own_learning_rate():
     models = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), model)
     batches = jax.random.normal(key(), (5, 8, 3))
     rule = sweep(lambda rate: descend(loss, optax.sgd(rate)), rates)
-    (together, _), _ = train(rule, models, batches)
-    for i, rate in enumerate(rates):
-        (alone, _), _ = train(member(descend(loss, optax.sgd(rate)), i), model, batches)
-        np.testing.assert_allclose(together.kernel[i], alone.kernel[...], atol=1e-6)
-    np.testing.assert_array_equal(together.kernel[0], model.kernel[...])
-    assert np.abs(together.kernel[1] - together.kernel[2]).max() > 1e-3
+
+    @jax.jit
+    def each_rate(model, batches):
+        rules = [member(descend(loss, optax.sgd(rate)), i) for i, rate in enumerate(rates)]
+        return [train(single, model, batches)[0][0].kernel[...] for single in rules]
+
+    (together, _), _ = jax.jit(partial(train, rule))(models, batches)
+    together = np.asarray(together.kernel[...])
+    for kernel, alone in zip(together, each_rate(model, batches), strict=True):
+        np.testing.assert_allclose(kernel, alone, atol=1e-6)
+    np.testing.assert_array_equal(together[0], model.kernel[...])
+    assert np.abs(together[1] - together[2]).max() > 1e-3
 
 
 def test_an_empty_ensemble_is_refused():
@@ -86,7 +106,7 @@ def test_an_empty_ensemble_is_refused():
 
 def test_only_a_cpu_keeps_the_copies_of_a_batch_apart():
     """The barrier stands in the program for a CPU and in no other."""
-    models = jax.vmap(make)(jax.random.split(key(), SIZE))
+    models = make_all(jax.random.split(key(), SIZE))
     rule = ensemble(descend(loss, optax.sgd(0.1)), SIZE)
     args = (models, rule.init(models, key()), jnp.ones((8, 3)), key())
     for platform, kept in (("cpu", True), ("cuda", False), ("tpu", False)):
