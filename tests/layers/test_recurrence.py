@@ -101,23 +101,27 @@ def test_is_the_loop(x64, network, reverse, some):
     """States and outputs of the loop in NumPy, forwards and backwards, to 1e-12."""
     function, cell, kind, step = network
     x, p, state = some.draw((2, 5, 3)), some.parameters(kind), some.start(kind)
-    got = jax.jit(partial(function, reverse=reverse))(x, p, state)
+    got, once = jax.jit(
+        lambda x, p, state: (function(x, p, state, reverse=reverse), cell(p, state, x[:, 0]))
+    )(x, p, state)
     some.assert_close(got, by_loop(step, x, p, state, reverse=reverse), atol=1e-12)
-    once = cell(p, state, x[:, 0])
-    some.assert_close(once, by_loop(step, x[:, :1], p, state)[0], atol=1e-12)
+    some.assert_close(once, by_loop(step, np.asarray(x)[:, :1], p, state)[0], atol=1e-12)
 
 
 def test_state_starts_at_zero_and_carries_over(x64, network, some):
     """No state is a state of zeros; a sequence in two parts is the whole, T = 1 included."""
     function, _, kind, _ = network
-    x, p = some.draw((2, 5, 3)), some.parameters(kind)
-    state, whole = function(x, p)
-    zeros = jax.tree.map(jnp.zeros_like, some.start(kind))
-    some.assert_close(function(x, p, zeros), (state, whole), atol=1e-14)
-    middle, first = function(x[:, :1], p)
-    end, second = function(x[:, 1:], p, middle)
-    some.assert_close(end, state, atol=1e-13)
-    some.assert_close(jnp.concatenate([first, second], 1), whole, atol=1e-13)
+
+    @jax.jit
+    def everything(x, p, zeros):
+        middle, first = function(x[:, :1], p)
+        end, second = function(x[:, 1:], p, middle)
+        return function(x, p), function(x, p, zeros), (end, jnp.concatenate([first, second], 1))
+
+    zeros = jax.tree.map(np.zeros_like, some.start(kind))
+    whole, from_zeros, in_parts = everything(some.draw((2, 5, 3)), some.parameters(kind), zeros)
+    some.assert_close(from_zeros, whole, atol=1e-14)
+    some.assert_close(in_parts, whole, atol=1e-13)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -129,15 +133,22 @@ def test_ragged_sequences(x64, network, reverse, some):
     f = jax.jit(partial(function, reverse=reverse))
     got = f(x, p, state, mask=jnp.asarray(mask))
     some.assert_close(got, by_loop(step, x, p, state, mask, reverse), atol=1e-12)
-    some.assert_close(f(x + 9.0 * ~mask[..., None], p, state, mask=jnp.asarray(mask)), got, atol=0)
-    one = function(x[:1, :3], p, jax.tree.map(lambda a: a[:1], state), reverse=reverse)
-    some.assert_close(got[1][:1, :3], one[1], atol=1e-13)
-    some.assert_close(jax.tree.map(lambda a: a[:1], got[0]), one[0], atol=1e-13)
+    other = np.asarray(x) + 9.0 * ~mask[..., None]
+    some.assert_close(f(jnp.asarray(other), p, state, mask=jnp.asarray(mask)), got, atol=0)
 
-    def loss(x):
-        return jnp.sum(jnp.sin(function(x, p, state, mask=jnp.asarray(mask))[1]))
+    @jax.jit
+    def short_and_gradient(x, p, state, mask):
+        def loss(x):
+            return jnp.sum(jnp.sin(function(x, p, state, mask=mask)[1]))
 
-    np.testing.assert_array_equal(jax.grad(loss)(x)[~mask], 0)
+        first = jax.tree.map(lambda a: a[:1], state)
+        return function(x[:1, :3], p, first, reverse=reverse), jax.grad(loss)(x)
+
+    (last, y), gradient = short_and_gradient(x, p, state, jnp.asarray(mask))
+    got = jax.tree.map(np.asarray, got)
+    some.assert_close(got[1][:1, :3], y, atol=1e-13)
+    some.assert_close(jax.tree.map(lambda a: a[:1], got[0]), last, atol=1e-13)
+    np.testing.assert_array_equal(np.asarray(gradient)[~mask], 0)
 
 
 @pytest.mark.parametrize(
@@ -154,11 +165,11 @@ def test_flax(cell, kind, function, some):
     p = some.parameters(kind, dtype=np.float32)
     if kind is GRU:  # Flax has no second bias
         p = p._replace(candidate_bias=jnp.zeros(4))
-    module = cell(3, 4, rngs=nnx.Rngs(0))
-    module.dense_i.kernel[...], module.dense_h.kernel[...] = p.kernel, p.recurrent
-    (module.dense_i if module.dense_h.bias is None else module.dense_h).bias[...] = p.bias
 
     def theirs(x):
+        module = cell(3, 4, rngs=nnx.Rngs(0))
+        module.dense_i.kernel[...], module.dense_h.kernel[...] = p.kernel, p.recurrent
+        (module.dense_i if module.dense_h.bias is None else module.dense_h).bias[...] = p.bias
         carry, outputs = module.initialize_carry((2, 3), nnx.Rngs(0)), []
         for i in range(5):
             carry, y = module(carry, x[:, i])
@@ -166,9 +177,10 @@ def test_flax(cell, kind, function, some):
         return jnp.stack(outputs, 1)
 
     def both(f):
-        return jax.jit(jax.value_and_grad(lambda x: jnp.sum(jnp.sin(3 * f(x)))))(x)
+        return jax.value_and_grad(lambda x: jnp.sum(jnp.sin(3 * f(x))))
 
-    some.assert_close(both(lambda x: function(x, p)[1]), both(theirs), rtol=2e-5, atol=2e-5)
+    got, truth = jax.jit(lambda x: (both(lambda x: function(x, p)[1])(x), both(theirs)(x)))(x)
+    some.assert_close(got, truth, rtol=2e-5, atol=2e-5)
 
 
 def test_gate_order_and_forgetting(x64, some):
@@ -193,15 +205,20 @@ def test_the_two_resets_differ_and_agree_when_open(x64, some):
     np.testing.assert_allclose(two[0], two[1], atol=1e-12)
 
 
-def test_derivatives(x64, network, some):
+@pytest.mark.parametrize(
+    ("name", "order"),
+    # Two orders are thirteen compilations; test_recurrence_derivatives.py has them too.
+    [*((name, 1) for name in NETWORKS)]
+    + [pytest.param(name, 2, marks=pytest.mark.slow) for name in ("lstm", "gru")],
+)
+def test_derivatives(x64, name, order, some):
     """Both modes in data, parameters and state, by differences; twice where a rule is ours."""
-    function, _, kind, _ = network
+    function, _, kind, _ = NETWORKS[name]
     x, p, state = (
         some.draw((1, 2, 2)),
         some.parameters(kind, 2, 2),
         some.start(kind, 1, 2),
     )
-    order = 2 if function in (lstm, gru) else 1
     check_grads(jax.jit(function), (x, p, state), order=order, rtol=1e-6, atol=1e-6)
 
 
@@ -219,13 +236,14 @@ def test_transformations(x64, network, some):
     @jax.jit
     def every_way(many):
         return (
-            jax.tree.map(lambda *a: jnp.stack(a), *[both(x) for x in many]),
             jax.vmap(both)(many),
             jax.vmap(jax.value_and_grad(jax.checkpoint(f)))(many),
             both(many),  # a batch of two axes
         )
 
-    loop, *others, whole = every_way(many)
+    one = jax.jit(both)
+    loop = jax.tree.map(lambda *a: np.stack(a), *[one(x) for x in many])
+    *others, whole = every_way(many)
     for got in others:
         some.assert_close(got, loop, rtol=1e-10, atol=1e-12)
     some.assert_close(whole, (loop[0].sum(), loop[1]), rtol=1e-10, atol=1e-12)
@@ -240,14 +258,21 @@ def test_bidirectional(x64, network, some):
     def direct(q):
         return lambda x, **options: function(x, q, **options)
 
-    states, y = bidirectional(direct(p), direct(r))(x, mask=mask)
-    there, back = function(x, p, mask=mask), function(x, r, mask=mask, reverse=True)
-    some.assert_close((states, y), ((there[0], back[0]), jnp.concatenate([there[1], back[1]], -1)))
-    _, turned = bidirectional(direct(r), direct(p))(x[:, ::-1], mask=mask[:, ::-1])
-    exchanged = jnp.concatenate([turned[:, ::-1, 4:], turned[:, ::-1, :4]], -1)
+    @jax.jit
+    def everything(x, mask):
+        return (
+            bidirectional(direct(p), direct(r))(x, mask=mask),
+            function(x, p, mask=mask),
+            function(x, r, mask=mask, reverse=True),
+            bidirectional(direct(r), direct(p))(x[:, ::-1], mask=mask[:, ::-1])[1],
+        )
+
+    (states, y), there, back, turned = everything(x, mask)
+    some.assert_close((states, y), ((there[0], back[0]), np.concatenate([there[1], back[1]], -1)))
+    exchanged = np.roll(np.asarray(turned)[:, ::-1], 4, -1)
     np.testing.assert_allclose(exchanged, y, atol=1e-13)
-    _, deep = bidirectional(direct(some.parameters(kind, 8)), direct(some.parameters(kind, 8)))(y)
-    assert deep.shape == (2, 5, 8)
+    deep = bidirectional(direct(some.parameters(kind, 8)), direct(some.parameters(kind, 8)))
+    assert jax.eval_shape(deep, y)[1].shape == (2, 5, 8)
 
 
 def test_bfloat16(network, some):
@@ -257,10 +282,11 @@ def test_bfloat16(network, some):
         some.draw((2, 4, 3), dtype=jnp.bfloat16),
         some.parameters(kind, dtype=jnp.bfloat16),
     )
-    state, y = jax.jit(function)(x, p)
+    f = jax.jit(function)
+    state, y = f(x, p)
     assert {a.dtype for a in jax.tree.leaves((state, y))} == {jnp.dtype(jnp.bfloat16)}
-    wide = jax.tree.map(lambda a: a.astype(jnp.float32), (x, p))
-    np.testing.assert_allclose(y.astype(jnp.float32), function(*wide)[1], atol=0.06)
+    wide = jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float32)), (x, p))
+    np.testing.assert_allclose(np.asarray(y, np.float32), f(*wide)[1], atol=0.06)
 
 
 def test_one_product_with_the_input(network, some):
@@ -283,14 +309,14 @@ def test_indices_are_one_hot_vectors(x64, network, some):
         some.parameters(kind, 5),
         some.start(kind),
     )
-    dense = jax.nn.one_hot(tokens, 5, dtype=jnp.float64)
+    dense = jnp.asarray(np.eye(5)[tokens])
 
-    def both(x):
+    @jax.jit
+    def everything(x):
         def loss(p):
             state_and_y = function(x, p, state)
             return jnp.sum(jnp.sin(state_and_y[1])), state_and_y
 
-        return jax.value_and_grad(loss, has_aux=True)(p)
+        return jax.value_and_grad(loss, has_aux=True)(p), cell(p, state, x[:, 0])
 
-    some.assert_close(jax.jit(both)(tokens), jax.jit(both)(dense), atol=1e-13)
-    some.assert_close(cell(p, state, tokens[:, 0]), cell(p, state, dense[:, 0]), atol=1e-13)
+    some.assert_close(everything(tokens), everything(dense), atol=1e-13)
