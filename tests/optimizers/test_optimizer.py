@@ -31,10 +31,15 @@ MATRIX = np.random.default_rng(0).normal(size=(3, 4))
 
 def descend(rule, gradient, params, n):
     """n steps, one at a time."""
+
+    @jax.jit
+    def step(params, state):
+        delta, state = rule.update(gradient(params), state, params)
+        return jax.tree.map(jnp.add, params, delta), state
+
     state = rule.init(params)
     for _ in range(n):
-        delta, state = rule.update(gradient(params), state, params)
-        params = jax.tree.map(jnp.add, params, delta)
+        params, state = step(params, state)
     return params, state
 
 
@@ -70,15 +75,20 @@ def test_nesterov_is_the_look_ahead_form_after_a_change_of_variable(x64):
     """`behind` gives θ of v ← αv − ηg(θ + αv), θ ← θ + v, at every step."""
     a, alpha, eta = jnp.asarray(MATRIX @ MATRIX.T), 0.8, 0.02
     rule = optimizers.nesterov(eta, alpha)
-    phi = theta = jnp.ones(3)
-    v, state = jnp.zeros(3), rule.init(phi)
-    for _ in range(15):
-        v = alpha * v - eta * (a @ (theta + alpha * v))
-        theta = theta + v
+
+    @jax.jit
+    def step(phi, state):
         delta, state = rule.update(a @ phi, state, phi)
-        phi = phi + delta
-        np.testing.assert_allclose(optimizers.behind(phi, state, alpha), theta, rtol=1e-12)
-    assert np.abs(phi - theta).max() > 1e-3
+        return phi + delta, state, optimizers.behind(phi + delta, state, alpha)
+
+    phi, theta, v = jnp.ones(3), np.ones(3), np.zeros(3)
+    state = rule.init(phi)
+    for _ in range(15):
+        v = alpha * v - eta * (np.asarray(a) @ (theta + alpha * v))
+        theta = theta + v
+        phi, state, found = step(phi, state)
+        np.testing.assert_allclose(found, theta, rtol=1e-12)
+    assert np.abs(np.asarray(phi) - theta).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["adam", "nadam", "lion", "rmsprop", "adagrad", "amsgrad"])
@@ -121,9 +131,9 @@ def test_printed_without_its_decay_rmsprop_is_adagrad(x64):
 def test_the_variance_of_a_constant_gradient_fades_and_keeps_its_sign():
     """r − m² = g²(1 − ρⁿ)ρⁿ; as a difference in single precision it would be noise of 1e-7 g²."""
     rule, g, n = optimizers.rmsprop(0.1, decay=0.9, centered=True), jnp.full(3, 1e3), 200
-    state = rule.init(g)
+    state, update = rule.init(g), jax.jit(rule.update)
     for _ in range(n):
-        _, state = rule.update(g, state, g)
+        _, state = update(g, state, g)
     expected = 1e6 * (1 - 0.9**n) * 0.9**n
     np.testing.assert_allclose(state["slots"]["variance"], expected, rtol=1e-4)
 
@@ -170,10 +180,11 @@ def test_half_precision_parameters_have_slots_in_single_precision(name):
     state = rule.init(half)
     for leaf in jax.tree.leaves(state):
         assert leaf.dtype in (jnp.float32, jnp.int32)
-    delta, after = rule.update(half, state, half)
+    update = jax.jit(rule.update)
+    delta, after = update(half, state, half)
     assert delta.dtype == jnp.bfloat16
     wide = widen(half)
-    expected, _ = rule.update(wide, rule.init(wide), wide)
+    expected, _ = update(wide, rule.init(wide), wide)
     np.testing.assert_allclose(delta.astype(jnp.float32), expected, rtol=1e-2, atol=2e-3)
     assert jax.tree.structure(after) == jax.tree.structure(state)
 
@@ -198,9 +209,9 @@ def test_rules_are_transformed_like_functions(name):
 def test_zero_gradients_leave_zero_parameters_finite(name):
     """0/0 is met by every adaptive rule, and must not become NaN."""
     rule = ALL[name](0.1)
-    zero = jnp.zeros((2, 3))
-    delta, state = rule.update(zero, rule.init(zero), zero)
-    delta, _ = rule.update(zero, state, zero + delta)
+    zero, update = jnp.zeros((2, 3)), jax.jit(rule.update)
+    delta, state = update(zero, rule.init(zero), zero)
+    delta, _ = update(zero, state, zero + delta)
     np.testing.assert_array_equal(delta, zero)
 
 

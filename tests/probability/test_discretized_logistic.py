@@ -14,6 +14,9 @@ from jaxml.probability import discretized_logistic
 TOLERANCE = [("f4", 1e-6, 1e-5), ("f8", 1e-14, 1e-12)]  # of values and of gradients
 
 
+log_prob = jax.jit(discretized_logistic.log_prob, static_argnames="n_levels")
+
+
 def relative_error(value, reference):
     reference = np.array([float(r) for r in reference])
     return np.max(np.abs(np.asarray(value, np.float64) - reference) / (1 + np.abs(reference)))
@@ -23,11 +26,11 @@ def relative_error(value, reference):
 @pytest.mark.parametrize("n_levels", [2, 8, 256])
 def test_probabilities_sum_to_one(n_levels, dtype, tol, x64):
     """Σ P over the levels = 1 for locations inside and outside [−1, 1] and log-scales −7 ... 7."""
-    levels = jnp.linspace(-1, 1, n_levels).astype(dtype)[:, None, None]
-    mean = jnp.array([-3.0, -1.0, -0.2, 0.37, 1.0, 2.0], dtype)[None, :, None]
-    log_scale = jnp.linspace(-7, 7, 15).astype(dtype)[None, None]
-    log_p = discretized_logistic.log_prob(levels, mean, log_scale, n_levels=n_levels)
-    assert np.max(np.abs(np.exp(log_p).sum(0) - 1)) < tol
+    levels = jnp.asarray(np.linspace(-1, 1, n_levels)[:, None, None], dtype)
+    mean = jnp.asarray(np.array([-3.0, -1.0, -0.2, 0.37, 1.0, 2.0])[None, :, None], dtype)
+    log_scale = jnp.asarray(np.linspace(-7, 7, 15)[None, None], dtype)
+    log_p = log_prob(levels, mean, log_scale, n_levels=n_levels)
+    assert np.max(np.abs(np.exp(np.asarray(log_p)).sum(0) - 1)) < tol
 
 
 def exact_log_prob(x, mean, log_scale):
@@ -58,9 +61,9 @@ def test_log_prob_matches_60_digits(dtype, tol, tol_gradient, x64):
         by_mean = [mpmath.diff(lambda t, r=r: exact_log_prob(r[0], t, r[2]), r[1]) for r in rows]
         by_scale = [mpmath.diff(lambda t, r=r: exact_log_prob(r[0], r[1], t), r[2]) for r in rows]
     args = [jnp.asarray(a) for a in (x, mean, log_scale)]
-    assert relative_error(discretized_logistic.log_prob(*args), reference) <= tol
-    gradient = jax.grad(lambda *a: jnp.sum(discretized_logistic.log_prob(*a)), argnums=(1, 2))
-    for g, expected in zip(gradient(*args), (by_mean, by_scale), strict=True):
+    assert relative_error(log_prob(*args), reference) <= tol
+    gradient = jax.grad(lambda *a: jnp.sum(log_prob(*a)), argnums=(1, 2))
+    for g, expected in zip(jax.jit(gradient)(*args), (by_mean, by_scale), strict=True):
         assert relative_error(g, expected) <= tol_gradient
 
 
@@ -71,7 +74,7 @@ def test_the_plain_difference_of_sigmoids_is_lost():
     plain = jnp.log(jax.nn.sigmoid((x - mean + h) / s) - jax.nn.sigmoid((x - mean - h) / s))
     with mp.workdps(60):
         exact = float(exact_log_prob(*(mp.mpf(float(v)) for v in (x, mean, log_scale))))
-    ours = discretized_logistic.log_prob(x, mean, log_scale)
+    ours = log_prob(x, mean, log_scale)
     assert abs(float(ours) - exact) < 1e-6 * abs(exact)
     assert not np.isfinite(plain)
 
@@ -80,13 +83,12 @@ def test_sample_has_the_law_of_log_prob():
     """χ² over 8 levels, p > 1e-4, with visible mass in both outer bins."""
     n = 40_000
     mean, log_scale = jnp.full(n, 0.3), jnp.full(n, -0.7)
-    draws = discretized_logistic.sample(mean, log_scale, jax.random.key(0), n_levels=8)
+    sample = jax.jit(discretized_logistic.sample, static_argnames="n_levels")
+    draws = sample(mean, log_scale, jax.random.key(0), n_levels=8)
     levels = np.linspace(-1, 1, 8)
     index = np.rint((np.asarray(draws) + 1) * 3.5).astype(int)
     np.testing.assert_allclose(draws, levels[index], atol=1e-6)
-    log_p = discretized_logistic.log_prob(
-        jnp.asarray(levels, jnp.float32), mean[:8], log_scale[:8], n_levels=8
-    )
+    log_p = log_prob(jnp.asarray(levels, jnp.float32), mean[:8], log_scale[:8], n_levels=8)
     p = np.exp(np.asarray(log_p, np.float64))
     counts = np.bincount(index, minlength=8)
     assert scipy.stats.chisquare(counts, n * p / p.sum()).pvalue > 1e-4
@@ -96,4 +98,4 @@ def test_nan_stays_nan():
     for i in range(3):
         args = [jnp.float32(0.2)] * 3
         args[i] = jnp.float32(jnp.nan)
-        assert np.isnan(discretized_logistic.log_prob(*args))
+        assert np.isnan(log_prob(*args))
