@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model in one vector is the same model, and learns the same."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +32,7 @@ def loss(model, batch, key):
     return jnp.mean((model(batch + noise) - 1.0) ** 2), {"mean": jnp.mean(batch)}
 
 
+@partial(jax.jit, static_argnums=0)
 def make(dtype=jnp.float32):
     return Net(nnx.Rngs(0), dtype)
 
@@ -83,9 +86,14 @@ def test_a_flat_model_learns_what_the_tree_learns(optimizer):
 def test_the_gradient_of_the_vector_is_the_gradient_of_the_tree():
     """∂loss/∂vector unpacks to ∂loss/∂parameters."""
     x = jnp.arange(12.0).reshape(4, 3) / 10
-    gradient = jax.grad(lambda m: loss(m, x, jax.random.key(1))[0])(make(jnp.bfloat16))
-    packed = jax.grad(lambda m: flat(loss)(m, x, jax.random.key(1))[0])(Flat(make(jnp.bfloat16)))
-    for a, b in zip(jax.tree.leaves(packed.unpack()), jax.tree.leaves(gradient), strict=True):
+
+    @jax.jit
+    def both(model):
+        gradient = jax.grad(lambda m: loss(m, x, jax.random.key(1))[0])(model)
+        packed = jax.grad(lambda m: flat(loss)(m, x, jax.random.key(1))[0])(Flat(model))
+        return packed.unpack(), gradient
+
+    for a, b in zip(*map(jax.tree.leaves, both(make(jnp.bfloat16))), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
@@ -99,9 +107,9 @@ def test_averages_and_ensembles_hold_flat_models():
     expected = values(state["average"]["model"])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
 
-    members = jax.vmap(lambda i: Flat(Net(nnx.Rngs(jax.random.fold_in(jax.random.key(0), i)))))(
-        jnp.arange(3)
-    )
+    members = jax.jit(
+        jax.vmap(lambda i: Flat(Net(nnx.Rngs(jax.random.fold_in(jax.random.key(0), i)))))
+    )(jnp.arange(3))
     _, _, metrics = train(ensemble(descend(flat(loss), optax.sgd(0.1)), 3), members)
     assert metrics["loss"].shape == (6, 3)
     assert len(set(metrics["loss"][-1].tolist())) == 3

@@ -12,9 +12,11 @@ from jaxml.nn.gated import GatedMLP
 
 def test_the_output_is_the_formula_in_numpy():
     """h = (Wx + b) ⊙ σ(Vx + c) layer by layer, the first half of a product being the value."""
-    net = GatedMLP(3, (4, 5), 2, n_context=1, rngs=nnx.Rngs(0))
-    for layer in [*net.layers, net.last]:
-        layer.bias[...] = jax.random.normal(jax.random.key(layer.bias.size), layer.bias.shape)
+    rng = np.random.default_rng(2)
+    net = jax.tree.map(
+        lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype),
+        jax.eval_shape(lambda: GatedMLP(3, (4, 5), 2, n_context=1, rngs=nnx.Rngs(0))),
+    )
     x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     context = np.random.default_rng(1).normal(size=(7, 1)).astype(np.float32)
     h = np.concatenate([x, context], axis=1)
@@ -22,7 +24,7 @@ def test_the_output_is_the_formula_in_numpy():
         both = h @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
         h = both[:, :width] / (1 + np.exp(-both[:, width:]))
     expected = h @ np.asarray(net.last.kernel[...]) + np.asarray(net.last.bias[...])
-    np.testing.assert_allclose(net(jnp.asarray(x), jnp.asarray(context)), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(net.__call__)(x, context), expected, atol=1e-5)
 
 
 def test_sizes_are_checked():
@@ -33,8 +35,12 @@ def test_sizes_are_checked():
 
 def test_computation_dtype_leaves_parameters_in_float32():
     """dtype=bfloat16: bfloat16 out of float32 in, float32 parameters and gradients."""
-    network = GatedMLP(3, [4], 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
-    x = jnp.ones((5, 3))
-    assert network(x).dtype == jnp.bfloat16
-    gradient = jax.grad(lambda m: jnp.sum(m(x).astype(jnp.float32)))(network)
-    assert {leaf.dtype for leaf in jax.tree.leaves((network, gradient))} == {jnp.dtype("float32")}
+
+    def everything(x):
+        network = GatedMLP(3, [4], 2, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+        gradient = jax.grad(lambda m: jnp.sum(m(x).astype(jnp.float32)))(network)
+        return network(x), (network, gradient)
+
+    y, wide = jax.eval_shape(everything, np.ones((5, 3), np.float32))
+    assert y.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(wide)} == {jnp.dtype("float32")}
