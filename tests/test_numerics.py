@@ -79,11 +79,12 @@ def test_values_and_gradients_match_60_digits(name, dtype, x64):
         exact = [[mp.mpf(float(v)) for v in p] for p in points]
         reference = [case.reference(*args) for args in zip(*exact, strict=True)]
         args = [jnp.asarray(p) for p in points]
-        value = case.ours(*args)
+        value = jax.jit(case.ours)(*args)
         assert value.dtype == dtype
         assert relative_error(value, reference) <= VALUE_TOLERANCE[dtype]
-        for i in range(len(points)):
-            partial = jax.grad(lambda *a: jnp.sum(case.ours(*a)), argnums=i)(*args)
+        every = tuple(range(len(points)))
+        partials = jax.jit(jax.grad(lambda *a: jnp.sum(case.ours(*a)), argnums=every))(*args)
+        for i, partial in enumerate(partials):
             slope = [
                 mpmath.diff(lambda t, a=a, i=i: case.reference(*a[:i], t, *a[i + 1 :]), a[i])
                 for a in zip(*exact, strict=True)
@@ -115,11 +116,13 @@ def test_logsumexp_matches_60_digits_with_infinities(dtype, x64):
             mp.log(mp.fsum(mp.exp(mp.mpf(float(v))) for v, k in zip(r, m, strict=True) if k))
             for r, m in zip(x, keep, strict=True)
         ]
-    value = numerics.logsumexp(jnp.asarray(hidden), axis=1, where=jnp.asarray(keep))
+
+    def of_rows(v):
+        return numerics.logsumexp(v, axis=1, where=jnp.asarray(keep))
+
+    value = jax.jit(of_rows)(jnp.asarray(hidden))
     assert relative_error(value, reference) <= VALUE_TOLERANCE[dtype]
-    gradient = jax.grad(lambda v: jnp.sum(numerics.logsumexp(v, axis=1, where=jnp.asarray(keep))))(
-        jnp.asarray(hidden)
-    )
+    gradient = jax.jit(jax.grad(lambda v: jnp.sum(of_rows(v))))(jnp.asarray(hidden))
     weights = np.where(keep, np.exp(x - np.asarray(reference, np.float64)[:, None]), 0)
     assert np.max(np.abs(np.asarray(gradient) - weights)) <= GRADIENT_TOLERANCE[dtype]
 
@@ -127,15 +130,17 @@ def test_logsumexp_matches_60_digits_with_infinities(dtype, x64):
 def test_logsumexp_of_nothing_is_minus_infinity_with_gradient_zero():
     """All −inf, and all masked: value −inf, gradient 0, neither of them NaN."""
     empty = jnp.full(3, -jnp.inf)
-    assert numerics.logsumexp(empty) == -jnp.inf
-    np.testing.assert_array_equal(jax.grad(numerics.logsumexp)(empty), 0.0)
+    value, gradient = jax.jit(jax.value_and_grad(numerics.logsumexp))(empty)
+    assert value == -jnp.inf
+    np.testing.assert_array_equal(gradient, 0.0)
 
     def masked(v):
         return numerics.logsumexp(v, where=jnp.zeros(3, bool))
 
-    assert masked(jnp.ones(3)) == -jnp.inf
-    np.testing.assert_array_equal(jax.grad(masked)(jnp.ones(3)), 0.0)
-    assert np.isnan(jax.grad(lambda v: jnp.log(jnp.sum(jnp.exp(v))))(empty)).all()
+    value, gradient = jax.jit(jax.value_and_grad(masked))(jnp.ones(3))
+    assert value == -jnp.inf
+    np.testing.assert_array_equal(gradient, 0.0)
+    assert np.isnan(jax.jit(jax.grad(lambda v: jnp.log(jnp.sum(jnp.exp(v)))))(empty)).all()
 
 
 def test_logsumexp_axes_and_bad_values():
@@ -148,19 +153,23 @@ def test_logsumexp_axes_and_bad_values():
     assert numerics.logsumexp(jnp.array([0.0, jnp.inf])) == jnp.inf
 
 
+norm_and_slope = jax.jit(jax.value_and_grad(numerics.norm))
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_norm_has_no_overflow_and_a_unit_gradient(scale):
     """‖s·(3, 4)‖ = 5s and its gradient is (0.6, 0.8) at every scale."""
     x = jnp.array([3.0, 4.0]) * scale
-    np.testing.assert_allclose(numerics.norm(x), 5 * scale, rtol=1e-6)
-    np.testing.assert_allclose(jax.grad(numerics.norm)(x), [0.6, 0.8], rtol=1e-6)
+    length, gradient = norm_and_slope(x)
+    np.testing.assert_allclose(length, 5 * scale, rtol=1e-6)
+    np.testing.assert_allclose(gradient, [0.6, 0.8], rtol=1e-6)
 
 
 def test_norm_at_zero_and_at_bad_values():
     """Gradient 0 at 0 where √Σx² gives NaN; NaN and inf stay what they are."""
     zero = jnp.zeros(3)
-    np.testing.assert_array_equal(jax.grad(numerics.norm)(zero), 0.0)
-    assert np.isnan(jax.grad(lambda v: jnp.sqrt(jnp.sum(v**2)))(zero)).all()
+    np.testing.assert_array_equal(norm_and_slope(zero)[1], 0.0)
+    assert np.isnan(jax.jit(jax.grad(lambda v: jnp.sqrt(jnp.sum(v**2))))(zero)).all()
     assert np.isnan(numerics.norm(jnp.array([1.0, jnp.nan])))
     assert numerics.norm(jnp.array([1.0, jnp.inf])) == jnp.inf
     rows = jnp.array([[3.0, 4.0], [0.0, 0.0]])
@@ -171,29 +180,33 @@ def test_norm_at_zero_and_at_bad_values():
 def test_second_derivatives_match_closed_forms(x64):
     """LSE'' = diag(p) − ppᵀ and ‖x‖'' = (I − uuᵀ)/‖x‖ past stopped maxima; softplus'' = σ'."""
     x = jnp.array([0.3, -1.2, 2.0])
-    p = jax.nn.softmax(x)
-    np.testing.assert_allclose(
-        jax.hessian(numerics.logsumexp)(x), jnp.diag(p) - jnp.outer(p, p), atol=1e-14
-    )
-    r = jnp.linalg.norm(x)
-    u = x / r
-    s = jax.nn.sigmoid(x)
-    np.testing.assert_allclose(
-        jax.hessian(lambda v: numerics.softplus(v).sum())(x), jnp.diag(s * (1 - s)), atol=1e-14
-    )
-    assert jax.grad(jax.grad(numerics.softplus))(jnp.zeros(())) == 0.25
-    np.testing.assert_allclose(
-        jax.hessian(numerics.norm)(x), (jnp.eye(3) - jnp.outer(u, u)) / r, atol=1e-14
-    )
+
+    @jax.jit
+    def second(x):
+        functions = numerics.logsumexp, lambda v: numerics.softplus(v).sum(), numerics.norm
+        return [jax.hessian(f)(x) for f in functions], jax.grad(jax.grad(numerics.softplus))(
+            0 * x[0]
+        )
+
+    (of_logsumexp, of_softplus, of_norm), at_zero = second(x)
+    x = np.asarray(x)
+    p = np.exp(x) / np.exp(x).sum()
+    np.testing.assert_allclose(of_logsumexp, np.diag(p) - np.outer(p, p), atol=1e-14)
+    s = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(of_softplus, np.diag(s * (1 - s)), atol=1e-14)
+    assert at_zero == 0.25
+    r = np.linalg.norm(x)
+    np.testing.assert_allclose(of_norm, (np.eye(3) - np.outer(x, x) / r**2) / r, atol=1e-14)
 
 
 def test_softplus_at_the_edges():
     """The limits are exact, NaN stays NaN, and 16-bit floats keep their kind."""
     x = jnp.array([-jnp.inf, jnp.inf, jnp.nan, 0.0, -1e4, 1e4])
     expected = [0, np.inf, np.nan, np.log(2), 0, 1e4]
-    np.testing.assert_allclose(numerics.softplus(x), expected, rtol=1e-7)
-    np.testing.assert_allclose(jax.grad(numerics.softplus)(jnp.array(-1e4)), 0.0)
-    half = numerics.softplus(jnp.ones(3, jnp.bfloat16))
+    softplus = jax.jit(numerics.softplus)
+    np.testing.assert_allclose(softplus(x), expected, rtol=1e-7)
+    np.testing.assert_allclose(jax.jit(jax.grad(numerics.softplus))(jnp.array(-1e4)), 0.0)
+    half = softplus(jnp.ones(3, jnp.bfloat16))
     assert half.dtype == jnp.bfloat16
     np.testing.assert_allclose(half.astype(jnp.float32), np.log1p(np.e), rtol=1e-2)
 
@@ -231,8 +244,12 @@ def test_real_softmax_and_softmin_match_60_digits(temperature, x64):
         t = mp.mpf(temperature)
         high = [t * mp.log(mp.fsum(mp.exp(mp.mpf(v) / t) for v in row)) for row in x]
         low = [-t * mp.log(mp.fsum(mp.exp(-mp.mpf(v) / t) for v in row)) for row in x]
-    top = numerics.real_softmax(jnp.asarray(x), temperature=temperature, axis=1)
-    bottom = numerics.real_softmin(jnp.asarray(x), temperature=temperature, axis=1)
+    names = ("temperature", "axis")
+    softmax, softmin = (
+        jax.jit(f, static_argnames=names) for f in (numerics.real_softmax, numerics.real_softmin)
+    )
+    top = np.asarray(softmax(jnp.asarray(x), temperature=temperature, axis=1))
+    bottom = np.asarray(softmin(jnp.asarray(x), temperature=temperature, axis=1))
     assert relative_error(top, high) <= 1e-14
     assert relative_error(bottom, low) <= 1e-14
     slack = temperature * np.log(5) + 1e-14
@@ -243,15 +260,26 @@ def test_real_softmax_and_softmin_match_60_digits(temperature, x64):
 def test_real_softmax_tends_to_the_maximum_and_has_softmax_for_its_slope(x64):
     """T → 0 gives max and min of any axes, an array serves as T, and ∂/∂x is softmax(x/T)."""
     x = jnp.array([[0.3, -1.2, 2.0], [1e4, -1e4, 5.0]])
-    cold = jnp.float64(1e-6)
-    np.testing.assert_allclose(numerics.real_softmax(x, temperature=cold, axis=1), x.max(1))
-    np.testing.assert_allclose(numerics.real_softmin(x, temperature=cold, axis=1), x.min(1))
-    np.testing.assert_allclose(numerics.real_softmax(x, temperature=cold), 1e4)
-    np.testing.assert_allclose(numerics.real_softmin(x, temperature=cold), -1e4)
-    slope = jax.grad(lambda v: numerics.real_softmax(v, temperature=0.5))(x[0])
-    np.testing.assert_allclose(slope, jax.nn.softmax(x[0] / 0.5), rtol=1e-14)
-    slope = jax.grad(lambda v: numerics.real_softmin(v, temperature=0.5))(x[0])
-    np.testing.assert_allclose(slope, jax.nn.softmax(-x[0] / 0.5), rtol=1e-14)
+    softmax, softmin = numerics.real_softmax, numerics.real_softmin
+
+    @jax.jit
+    def values(x, cold):
+        rows = [f(x, temperature=cold, axis=1) for f in (softmax, softmin)]
+        return rows, [f(x, temperature=cold) for f in (softmax, softmin)]
+
+    @jax.jit
+    def slopes(row):
+        return [jax.grad(lambda v, f=f: f(v, temperature=0.5))(row) for f in (softmax, softmin)]
+
+    (highest, lowest), (high, low) = values(x, jnp.float64(1e-6))
+    up, down = slopes(x[0])
+    x = np.asarray(x)
+    np.testing.assert_allclose(highest, x.max(1))
+    np.testing.assert_allclose(lowest, x.min(1))
+    np.testing.assert_allclose(high, 1e4)
+    np.testing.assert_allclose(low, -1e4)
+    np.testing.assert_allclose(up, np.exp(x[0] / 0.5) / np.exp(x[0] / 0.5).sum(), rtol=1e-14)
+    np.testing.assert_allclose(down, np.exp(-x[0] / 0.5) / np.exp(-x[0] / 0.5).sum(), rtol=1e-14)
 
 
 def test_the_printed_softmin_without_its_signs_is_a_softmax():

@@ -12,6 +12,10 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared
 
 from jaxml.losses import penalty, regression
 
+huber = jax.jit(regression.huber, static_argnames="delta")
+quantile = jax.jit(regression.quantile, static_argnames="level")
+squared_error, absolute_error = map(jax.jit, (regression.squared_error, regression.absolute_error))
+
 PAIRS = np.random.default_rng(0).normal(size=(2, 300)) * [[3.0], [2.0]]
 
 
@@ -23,14 +27,14 @@ def test_mean_errors_match_scikit_learn(x64):
     """The means over n examples of squared, absolute and quantile error."""
     prediction, y = both()
     squared, absolute = (
-        regression.squared_error(prediction, y),
-        regression.absolute_error(prediction, y),
+        squared_error(prediction, y),
+        absolute_error(prediction, y),
     )
     assert squared.shape == absolute.shape == y.shape
     np.testing.assert_allclose(squared.mean(), mean_squared_error(y, prediction), rtol=1e-14)
     np.testing.assert_allclose(absolute.mean(), mean_absolute_error(y, prediction), rtol=1e-14)
     for level in (0.1, 0.5, 0.8):
-        ours = regression.quantile(prediction, y, level=level).mean()
+        ours = quantile(prediction, y, level=level).mean()
         np.testing.assert_allclose(ours, mean_pinball_loss(y, prediction, alpha=level), rtol=1e-14)
 
 
@@ -38,19 +42,21 @@ def test_mean_errors_match_scikit_learn(x64):
 def test_huber_matches_scipy_and_has_a_clipped_slope(delta, x64):
     """Values as `scipy.special.huber`; slope clip(r, −δ, δ); curvature 1 inside, also at r = 0."""
     prediction, y = both()
-    ours = regression.huber(prediction, y, delta=delta)
+    ours = huber(prediction, y, delta=delta)
     np.testing.assert_allclose(ours, scipy.special.huber(delta, PAIRS[0] - PAIRS[1]), rtol=1e-14)
 
     if delta == 1:
-        np.testing.assert_array_equal(regression.huber(prediction, y), ours)  # the default
+        np.testing.assert_array_equal(huber(prediction, y), ours)  # the default
 
     def at(r):
         return regression.huber(r, jnp.zeros(()), delta=delta)
 
-    r = jnp.asarray([-2 * delta, -delta, -0.5 * delta, 0.0, 0.5 * delta, delta, 2 * delta])
-    np.testing.assert_allclose(jax.vmap(jax.grad(at))(r), np.clip(r, -delta, delta), rtol=1e-15)
-    np.testing.assert_array_equal(jax.vmap(jax.hessian(at))(r[2:5]), 1)
-    np.testing.assert_array_equal(jax.vmap(jax.hessian(at))(r[jnp.array([0, 6])]), 0)
+    r = delta * np.array([-2, -1, -0.5, 0.0, 0.5, 1, 2])
+    derivatives = jax.jit(jax.vmap(lambda r: (jax.grad(at)(r), jax.hessian(at)(r))))
+    slope, curvature = map(np.asarray, derivatives(jnp.asarray(r)))
+    np.testing.assert_allclose(slope, np.clip(r, -delta, delta), rtol=1e-15)
+    np.testing.assert_array_equal(curvature[2:5], 1)
+    np.testing.assert_array_equal(curvature[[0, 6]], 0)
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [("f4", 3e-7), ("f8", 1e-15)])
@@ -62,28 +68,27 @@ def test_log_cosh_matches_60_digits_to_every_digit(dtype, tol, x64):
         value = np.array([float(mp.log(mp.cosh(mp.mpf(float(v))))) for v in r])
         slope = np.array([float(mp.tanh(mp.mpf(float(v)))) for v in r])
     r, zero = jnp.asarray(r), jnp.zeros(r.shape, dtype)
-    ours = regression.log_cosh(r, zero)
+    ours = jax.jit(regression.log_cosh)(r, zero)
     np.testing.assert_allclose(ours, value, rtol=3 * tol)
-    gradient = jax.grad(lambda r: jnp.sum(regression.log_cosh(r, zero)))(r)
+    gradient = jax.jit(jax.grad(lambda r: jnp.sum(regression.log_cosh(r, zero))))(r)
     np.testing.assert_allclose(gradient, slope, rtol=3 * tol)
 
 
 def test_log_cosh_curves_as_it_should(x64):
     """The second derivative is 1 − tanh² r: 1 at 0, where |r| alone would have none."""
     r = jnp.array([-20.0, -0.7, 0.0, 0.7, 20.0])
-    second = jax.vmap(jax.hessian(lambda r: regression.log_cosh(r, jnp.zeros(()))))(r)
+    second = jax.jit(jax.vmap(jax.hessian(lambda r: regression.log_cosh(r, jnp.zeros(())))))(r)
     np.testing.assert_allclose(second, 1 - np.tanh(r) ** 2, atol=1e-15)
     expected = np.log(np.cosh(PAIRS[0] - PAIRS[1]))
-    np.testing.assert_allclose(regression.log_cosh(*both()), expected, rtol=1e-10)
+    np.testing.assert_allclose(jax.jit(regression.log_cosh)(*both()), expected, rtol=1e-10)
 
 
 def minimizer(error, y):
     """The constant with the smallest total error."""
-
-    def total(c):
-        return float(error(jnp.full(y.shape, c), jnp.asarray(y)).sum())
-
-    return scipy.optimize.minimize_scalar(total, bracket=(y.min(), y.max()), tol=1e-12).x
+    total = jax.jit(lambda c: error(jnp.full(y.shape, c), jnp.asarray(y)).sum())
+    return scipy.optimize.minimize_scalar(
+        lambda c: float(total(c)), bracket=(y.min(), y.max()), tol=1e-12
+    ).x
 
 
 def test_the_mean_minimizes_squares_and_the_median_absolute_errors(x64):
@@ -92,7 +97,7 @@ def test_the_mean_minimizes_squares_and_the_median_absolute_errors(x64):
     assert y.mean() > 2 * np.median(y)
     np.testing.assert_allclose(minimizer(regression.squared_error, y), y.mean(), rtol=1e-6)
     np.testing.assert_allclose(minimizer(regression.absolute_error, y), np.median(y), rtol=1e-6)
-    slope = jax.grad(lambda c, y: regression.squared_error(jnp.full(y.shape, c), y).sum())
+    slope = jax.jit(jax.grad(lambda c, y: regression.squared_error(jnp.full(y.shape, c), y).sum()))
     np.testing.assert_allclose(slope(jnp.asarray(y.mean()), jnp.asarray(y)), 0, atol=1e-9)
     for level in (0.2, 0.9):
         at = minimizer(lambda c, y, level=level: regression.quantile(c, y, level=level), y)
@@ -128,15 +133,16 @@ def test_noise_on_the_inputs_is_ridge_regression_and_changes_the_gram_matrix(x64
     assert np.linalg.matrix_rank(gram) == 2
 
     w, y = jnp.array([0.7, -1.1]), jnp.asarray(x[:, 0] + 1)
-    mean = jax.vmap(lambda x: regression.squared_error(x @ w, y).sum())(jnp.asarray(noisy)).mean()
-    ridge = regression.squared_error(jnp.asarray(x) @ w, y).sum() + 2 * n * sigma**2 * penalty.l2(w)
+    total = jax.jit(jax.vmap(lambda x: regression.squared_error(x @ w, y).sum()))
+    mean = np.mean(total(jnp.asarray(noisy)))
+    ridge = total(jnp.asarray(x)[None])[0] + 2 * n * sigma**2 * penalty.l2(w)
     np.testing.assert_allclose(mean, ridge, rtol=1e-13)
 
 
 def least_squares(features, y):
     """The smallest total squared error of a linear map of the features."""
     w = np.linalg.lstsq(features, y)[0]
-    return regression.squared_error(jnp.asarray(features @ w), jnp.asarray(y)).sum()
+    return np.sum(squared_error(jnp.asarray(features @ w), jnp.asarray(y)))
 
 
 def test_elementwise_squares_hold_no_products(x64):

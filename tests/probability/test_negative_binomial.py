@@ -90,4 +90,4 @@ def test_the_limit_of_a_large_shape_is_poisson():
 
 def test_there_are_no_negative_counts():
     zero = jnp.float32(0)
-    assert negative_binomial.log_prob(jnp.float32(-1), zero, zero) == -jnp.inf
+    assert log_prob(jnp.float32(-1), zero, zero) == -jnp.inf
