@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sampling with a cache is attention without one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,36 +35,39 @@ def test_one_at_a_time_is_all_at_once(x64, window):
         return cache, jnp.moveaxis(o, 0, 1)
 
     cache, o = one_at_a_time(q, k, v)
-    whole = attention(q, k, v, causal=True, window=window)
+    whole = jax.jit(partial(attention, causal=True, window=window))(q, k, v)
     np.testing.assert_allclose(o, whole, atol=1e-12)
     assert cache.length == 7
-    np.testing.assert_array_equal(cache.k[:, :7], k)
-    np.testing.assert_array_equal(cache.v[:, 7:], 0)
+    np.testing.assert_array_equal(np.asarray(cache.k)[:, :7], k)
+    np.testing.assert_array_equal(np.asarray(cache.v)[:, 7:], 0)
 
 
 def test_a_prompt_then_one(x64):
     """Several elements at once, then one: the same as all."""
-    q, k, v = draw()
-    cache = extend_cache(
-        empty_cache((2,), 8, 2, 3, d_value=5, dtype=jnp.float64), k[:, :6], v[:, :6]
-    )
-    first = attention(q[:, :6], cache.k, cache.v, causal=True)
-    position, cache = cache.length, extend_cache(cache, k[:, 6:], v[:, 6:])
-    last = attention(q[:, 6:], cache.k, cache.v, causal=True, offset=position)
-    whole = attention(q, k, v, causal=True)
-    np.testing.assert_allclose(jnp.concatenate([first, last], 1), whole, atol=1e-12)
+
+    @jax.jit
+    def both(q, k, v):
+        empty = empty_cache((2,), 8, 2, 3, d_value=5, dtype=jnp.float64)
+        cache = extend_cache(empty, k[:, :6], v[:, :6])
+        first = attention(q[:, :6], cache.k, cache.v, causal=True)
+        position, cache = cache.length, extend_cache(cache, k[:, 6:], v[:, 6:])
+        last = attention(q[:, 6:], cache.k, cache.v, causal=True, offset=position)
+        return jnp.concatenate([first, last], 1), attention(q, k, v, causal=True)
+
+    np.testing.assert_allclose(*both(*draw()), atol=1e-12)
 
 
 def test_caches_of_different_lengths_side_by_side(x64):
     """Under vmap every cache has a length of its own."""
-    _, k, v = draw()
+    _, k, v = map(np.asarray, draw())
     empty = empty_cache((2,), 8, 2, 3, d_value=5, dtype=jnp.float64)
-    two = [extend_cache(empty, k[:, :n], v[:, :n]) for n in (2, 5)]
-    many = jax.tree.map(lambda *a: jnp.stack(a), *two)
-    new = jnp.stack([k[:, 5:6], k[:, 6:]]), jnp.stack([v[:, 5:6], v[:, 6:]])
-    together = jax.jit(jax.vmap(extend_cache))(many, *new)
+    extend = jax.jit(extend_cache)
+    two = [extend(empty, k[:, :n], v[:, :n]) for n in (2, 5)]
+    many = jax.tree.map(lambda *a: jnp.asarray(np.stack(a)), *two)
+    new = np.stack([k[:, 5:6], k[:, 6:]]), np.stack([v[:, 5:6], v[:, 6:]])
+    together = jax.tree.map(np.asarray, jax.jit(jax.vmap(extend_cache))(many, *new))
     for i in range(2):
-        alone = extend_cache(two[i], new[0][i], new[1][i])
+        alone = extend(two[i], new[0][i], new[1][i])
         jax.tree.map(lambda a, b, i=i: np.testing.assert_array_equal(a[i], b), together, alone)
 
 
@@ -75,7 +80,7 @@ def test_gradients_pass_to_what_was_written(x64):
         after = extend_cache(cache._replace(k=cache_k), k, v)
         return after.k.sum() + after.v.sum()
 
-    old, *new = jax.grad(total, (0, 1, 2))(cache.k, k, v)
+    old, *new = map(np.asarray, jax.jit(jax.grad(total, (0, 1, 2)))(cache.k, k, v))
     np.testing.assert_array_equal(old[:, :7], 0)
     np.testing.assert_array_equal(old[:, 7:], 1)
     for gradient in new:
@@ -88,16 +93,18 @@ def test_an_overflow_is_loud():
     with pytest.raises(ValueError, match="4 elements do not fit into a cache of size 3"):
         extend_cache(cache, jnp.ones((4, 1, 2)), jnp.ones((4, 1, 2)))
     two = jnp.ones((2, 1, 2))
-    full = jax.jit(extend_cache)(jax.jit(extend_cache)(cache, two, two), two, two)
-    o = attention(two, full.k, full.v, causal=True, offset=jnp.int32(2))
-    assert jnp.all(jnp.isnan(o))
-    assert jnp.all(jnp.isfinite(extend_cache(cache, two, two).v))
+    extend = jax.jit(extend_cache)
+    once = extend(cache, two, two)
+    full = extend(once, two, two)
+    o = jax.jit(partial(attention, causal=True))(two, full.k, full.v, offset=jnp.int32(2))
+    assert np.all(np.isnan(o))
+    assert np.all(np.isfinite(once.v))
 
 
 def test_half_precision():
     """The cache keeps its dtype whatever is written."""
     cache = empty_cache((2,), 3, 1, 2, dtype=jnp.bfloat16)
     new = jnp.full((2, 1, 1, 2), 1.5)
-    cache = extend_cache(cache, new, new)
+    cache = jax.jit(extend_cache)(cache, new, new)
     assert cache.k.dtype == cache.v.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(cache.k[:, 0].astype(jnp.float32), 1.5)
+    np.testing.assert_array_equal(np.asarray(cache.k, np.float32)[:, 0], 1.5)
