@@ -16,9 +16,10 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m experiments train vae_digits --run-dir $(RUN) --resume auto
 	@echo "report: $(CURDIR)/$(RUN)/report.html"
 
-# The -v undoes the -q of the configuration: the closing line is wanted in full.
+# The -v undoes the -q of the configuration: the closing line is wanted in full. A file stays with
+# one process, so that what its tests share is compiled once.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -v -n 2
+	$(BIN)/python -m pytest -v -n 2 --dist loadfile
 
 # One at a time: some of these measure.
 test-slow: $(VENV)/.test

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import arguments, pages
+from experiments import arguments, config, pages
 from experiments.options import ConfigError, quote
 from experiments.reopen import read_settings
 from jaxml.metrics import from_json
@@ -55,5 +55,5 @@ def gather(name: str) -> report.Run:
         name=name,
         evidence=evidence,
         config=dataclasses.asdict(settings),
-        curves=pages.curves(Path(name)),
+        curves=pages.curves(Path(name), config.name_of(type(settings))),
     )

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an experiment is: a module with a Config, a TINY, some FACTS and a `build`."""
+"""What an experiment is: a module with a Config, a TINY, some FACTS and a `build`.
+
+Where the curves of all metrics are not the ones to look at, it also has `panels(columns)`, which
+makes the report's panels of the columns of the log, and `plot(columns, directory)`, which draws
+`final-<name>.png`.
+"""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +20,14 @@ from jaxml.metrics import Evidence
 from jaxml.training.storage.directory import one_line
 from jaxml.types import Batches, Key, Model, Rule, State
 
-NAMES = ("vae_digits", "vae_mnist", "conv_vae_mnist", "vqvae_fashion")
+NAMES = (
+    "vae_digits",
+    "vae_mnist",
+    "conv_vae_mnist",
+    "vqvae_fashion",
+    "digits_classifier",
+    "optimizers_digits",
+)
 """Every experiment, in the order in which a reader should meet them."""
 
 
@@ -61,7 +73,7 @@ class Experiment(NamedTuple):
       validate: `(model, key) -> {name: number}` on the validation split, during training.
       n_test: examples in the test split.
       evaluate: `(model, key, progress) -> evidence` on the test split; `progress(n_done)`.
-      sample: `(model, key, n) -> Sheet`.
+      sample: `(model, key, n) -> Sheet`; None where there is nothing to draw from.
       diagnose: `(model, key) -> {name: text}`: what a person should know beside the evidence.
     """
 
@@ -73,7 +85,7 @@ class Experiment(NamedTuple):
     validate: Callable[[Model, Key], Mapping[str, float]]
     n_test: int
     evaluate: Callable[[Model, Key, Callable[[int], None]], Sequence[Evidence]]
-    sample: Callable[[Model, Key, int], Sheet]
+    sample: Callable[[Model, Key, int], Sheet] | None
     diagnose: Callable[[Model, Key], Mapping[str, str]]
 
 

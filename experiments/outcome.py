@@ -15,7 +15,7 @@ import optax
 
 import jaxml
 from experiments import pages
-from experiments.experiment import Experiment, Sheet
+from experiments.experiment import Experiment, Sheet, find
 from jaxml.metrics import Evidence, to_json
 from jaxml.training import figure, log, progress
 from jaxml.training.run import METRICS, SAMPLES, Run, digests, open_log
@@ -64,20 +64,24 @@ def conclude(
     """Evidence, the last pictures, `result.json` and `report.html`."""
     key, step = jax.random.key(settings.seed), settings.steps
     learned = experiment.learned(model, state)
+    columns = log.read(run.directory / METRICS)
     draw(run.directory, experiment, learned, key, "final-")
+    plot = getattr(find(name), "plot", None)
+    if plot:
+        plot(columns, run.directory / SAMPLES)
     evidence = evaluate(name, experiment, learned, key)
     result = {
         "experiment": name,
         "step": step,
         "seconds": round(seconds, 1),
-        "metrics": {k: last(v) for k, v in log.read(run.directory / METRICS).items()},
+        "metrics": {k: last(v) for k, v in columns.items()},
         "evidence": [to_json(item) for item in evidence],
         "sha256": digests(model, state, key, experiment.batches.fingerprint, step),
         "environment": environment(),
     }
     run.finish(result)
     diagnosis = experiment.diagnose(learned, jax.random.fold_in(key, DIAGNOSE))
-    pages.write(run.directory, settings, diagnosis)
+    pages.write(run.directory, settings, diagnosis, draws=experiment.sample is not None)
     tell(evidence)
     print(f"report: {run.directory / 'report.html'}")
 
@@ -95,9 +99,11 @@ def _or_none(value: Any) -> Any:
 
 
 def tell(evidence: Sequence[Evidence]) -> None:
-    """One line a piece of evidence on stdout."""
+    """One line a piece of evidence on stdout, with the family where there are several."""
+    several = len({item.family for item in evidence}) > 1
     for item in evidence:
-        print(f"{item.protocol.get('estimator', item.quantity)}: {item}")
+        name = item.protocol.get("estimator", item.quantity)
+        print(f"{name}, {item.family}: {item}" if several else f"{name}: {item}")
 
 
 def environment() -> dict[str, str]:

@@ -18,7 +18,7 @@ from jaxml.training.run import METRICS, RESULT
 VALIDATION = "validation.jsonl"
 
 
-def write(directory: Path, settings: Any, diagnosis: Mapping[str, Any]) -> Path:
+def write(directory: Path, settings: Any, diagnosis: Mapping[str, Any], *, draws: bool) -> Path:
     """Write `report.html` from what the run left: its log, pictures and result."""
     name = config.name_of(type(settings))
     result = json.loads((directory / RESULT).read_text())
@@ -30,18 +30,21 @@ def write(directory: Path, settings: Any, diagnosis: Mapping[str, Any]) -> Path:
         summary=f"{first} {result['step']} steps in {result['seconds']:g} s.",
         config=dataclasses.asdict(settings),
         evidence=[from_json(item) for item in result["evidence"]],
-        curves=curves(directory),
+        curves=curves(directory, name),
         sheets=sheets(directory),
         diagnostics=diagnosis,
         digests=result["sha256"],
         environment=result["environment"],
-        commands=commands(directory, name, settings),
+        commands=commands(directory, name, settings, draws=draws),
     )
     return path
 
 
-def curves(directory: Path) -> Mapping[str, Mapping[str, figure.Series]]:
-    """The curves of training and validation; what both have shares a panel."""
+def curves(directory: Path, name: str) -> Mapping[str, Mapping[str, figure.Series]]:
+    """The experiment's own panels, or all of training and validation; what both have shares one."""
+    own = getattr(find(name), "panels", None)
+    if own:
+        return own(log.read(directory / METRICS))
     panels = {}
     for split, file in (("train", METRICS), ("validation", VALIDATION)):
         if not (directory / file).exists():
@@ -67,8 +70,8 @@ def sheets(directory: Path) -> Mapping[str, list[tuple[str, Path]]]:
     return dict(sorted(found.items(), key=lambda item: not item[0].startswith("Samples")))
 
 
-def commands(directory: Path, name: str, settings: Any) -> Mapping[str, str]:
-    """How to do it again, go on, draw and measure."""
+def commands(directory: Path, name: str, settings: Any, *, draws: bool) -> Mapping[str, str]:
+    """How to do it again, go on, draw if the model draws, and measure."""
     run = shlex.quote(str(directory))
     changed = []
     for field in dataclasses.fields(settings):
@@ -83,9 +86,10 @@ def commands(directory: Path, name: str, settings: Any) -> Mapping[str, str]:
             changed.append(f"--{option} {' '.join(shlex.quote(str(word)) for word in words)}")
     options = "".join(f" {option}" for option in changed)
     base = "python -m experiments"
+    draw = {"Draw from it": f"{base} sample {run} --num 100 --seed 1"}
     return {
         "Train it again": f"{base} train {name} --run-dir runs/again{options}",
         "Continue it": f"{base} train {name} --run-dir {run} --resume auto{options}",
-        "Draw from it": f"{base} sample {run} --num 100 --seed 1",
+        **(draw if draws else {}),
         "Measure it": f"{base} evaluate {run}",
     }

@@ -32,6 +32,8 @@ def main(argv: Sequence[str]) -> None:
         raise ConfigError("sample: expected a run directory")
     options = arguments.parse(Options, argv[1:])
     opened = reopen(argv[0], options.data_dir)
+    if opened.experiment.sample is None:
+        raise ConfigError(f"sample: {opened.name} is no generative model: it has no samples")
     step, model, state = newest(argv[0], opened)
     learned = opened.experiment.learned(model, state)
     sheet = opened.experiment.sample(learned, jax.random.key(options.seed), options.num)

@@ -123,20 +123,24 @@ def _describe(step: int, row: dict[str, np.ndarray], model: Model, state: Any) -
     index = int(np.max(row[prefix + "bad_leaf"]))
     leaf = "none: a metric alone"
     if index >= 0:
-        leaf = leaf_names(model, _guarded(state, prefix.split("/")[:-1]))[index]
+        leaf = leaf_names(*_guarded(model, state, prefix.split("/")[:-1]))[index]
     told = _telling({name: value for name, value in row.items() if name.startswith(prefix)})
     value = f"{told} = {np.squeeze(row[told])}; " if told else ""
     return f"step {step}: {value}first non-finite leaf: {leaf}"
 
 
-def _guarded(state: Any, parts: list[str]) -> Any:
-    """The state of what the guard at this place guards; a rule keeps another one's as `rule`."""
+def _guarded(model: Model, state: Any, parts: list[str]) -> tuple[Model, Any]:
+    """The model and the state of what the guard at this place guards.
+
+    A rule keeps another one's state as `rule`; models side by side are a dict of them.
+    """
     holder = state
     for part in (*parts, "skipped"):
         while part not in state:
             state = state["rule"]
         holder, state = state, state[part]
-    return holder["rule"]
+        model = model[part] if isinstance(model, dict) and part in model else model
+    return model, holder["rule"]
 
 
 def _telling(row: dict[str, np.ndarray]) -> str | None:

@@ -16,9 +16,14 @@ from benchmarks.limits import Limits
 from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
+LONG = {"compile_time", "convolution", "ensembles", "families", "recurrence"}
+"""Questions whose many forms take more than ten seconds to compile, whatever their size."""
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
+@pytest.mark.parametrize(
+    "question",
+    [pytest.param(q, marks=pytest.mark.slow) if q in LONG else q for q in QUESTIONS],
+)
 def test_every_question_is_answered(question, tmp_path):
     """Every row names its case, is JSON with the versions, and is found in the table."""
     module = importlib.import_module(f"benchmarks.{question}")
@@ -45,6 +50,7 @@ def test_the_forms_of_a_case_compute_the_same(question):
             jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-3, atol=2e-3), result, ours)
 
 
+@pytest.mark.slow
 def test_the_character_models_are_the_same():
     """Ours and Flax's hold the same parameters: one loss, one gradient of the embedding."""
     tokens = jax.random.randint(jax.random.key(0), (2, 5), 0, recurrence.N_TOKENS)

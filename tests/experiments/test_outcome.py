@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from experiments.outcome import environment, last
+from experiments.outcome import environment, last, tell
+from jaxml.metrics import Evidence, Kind, Unit
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,20 @@ def test_the_number_of_threads_is_told(monkeypatch):
     assert environment()["threads"] == "3"
     monkeypatch.delenv("NPROC")
     assert int(environment()["threads"]) >= 1
+
+
+def test_the_family_is_told_where_there_are_several(capsys):
+    """A line each; of one family the name would say nothing."""
+
+    def accuracy(value, family):
+        about = {"unit": Unit.NUMBER, "kind": Kind.EXACT, "n": 10, "quantity": "accuracy"}
+        return Evidence(value=value, family=family, **about)
+
+    tell([accuracy(0.5, "adam"), accuracy(0.25, "sgd")])
+    tell([accuracy(0.5, "adam")])
+    told = capsys.readouterr().out.splitlines()
+    assert told == [
+        "accuracy, adam: 0.5 (exact, n = 10)",
+        "accuracy, sgd: 0.25 (exact, n = 10)",
+        "accuracy: 0.5 (exact, n = 10)",
+    ]

@@ -4,6 +4,18 @@
 from jaxml.training.figure.curve import curves
 from jaxml.training.figure.grid import png, sheet, tile
 from jaxml.training.figure.latent import scatter, traversal
-from jaxml.training.figure.series import Series, panels
+from jaxml.training.figure.series import Panels, Series, panels
+from jaxml.training.figure.sweep import sweep
 
-__all__ = ["Series", "curves", "panels", "png", "scatter", "sheet", "tile", "traversal"]
+__all__ = [
+    "Panels",
+    "Series",
+    "curves",
+    "panels",
+    "png",
+    "scatter",
+    "sheet",
+    "sweep",
+    "tile",
+    "traversal",
+]

@@ -105,6 +105,7 @@ def trace(series: Series) -> Trace:
     x = centres.copy()
     x[0], x[-1] = steps[0], steps[-1]
     smooth = _smooth(x, centres, means, counts) if len(x) >= N_BINS // 4 else means
+    smooth = np.clip(smooth, values.min(), values.max())  # a line may overshoot at a cliff
     return Trace(x, low, high, smooth, float(values[0]))
 
 

@@ -65,7 +65,7 @@ def write(
         element("p", "a run of jaxml", class_="over"),
         element("h1", title),
         element("p", summary, class_="lead") if summary else None,
-        element("div", *[card(item) for item in evidence], class_="cards") if evidence else None,
+        element("div", *cards(evidence), class_="cards") if evidence else None,
     )
     drawn = [chart.curves(name, group) for name, group in (curves or {}).items()]
     drawn = [panel for panel in drawn if panel]
@@ -84,12 +84,19 @@ def write(
     )
 
 
-def card(item: Evidence) -> Html:
+def cards(evidence: Sequence[Evidence]) -> list[Html]:
+    """A card for each, named by its family too where there are several."""
+    several = len({item.family for item in evidence}) > 1
+    names = [f"{name_of(item)}, {item.family}" if several else name_of(item) for item in evidence]
+    return [card(item, name) for item, name in zip(evidence, names, strict=True)]
+
+
+def card(item: Evidence, name: str) -> Html:
     """The value in large figures, and in small ones what it is."""
     unit = "" if item.unit is Unit.NUMBER else f" {item.unit.value}"
     return element(
         "div",
-        element("p", name_of(item)),
+        element("p", name),
         element("p", _value(item), element("small", unit), class_="value"),
         element("p", item.provenance()),
         class_="card",

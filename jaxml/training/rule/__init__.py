@@ -6,6 +6,7 @@ from jaxml.training.rule.chain import chain, every, repeat
 from jaxml.training.rule.descend import accumulate, descend, only
 from jaxml.training.rule.ensemble import ensemble, member, sweep
 from jaxml.training.rule.guard import guard, skip, stop
+from jaxml.training.rule.side_by_side import side_by_side
 
 __all__ = [
     "accumulate",
@@ -18,6 +19,7 @@ __all__ = [
     "member",
     "only",
     "repeat",
+    "side_by_side",
     "skip",
     "stop",
     "sweep",

@@ -51,6 +51,13 @@ def test_smoothing_does_not_lift_the_end_of_a_falling_curve():
     np.testing.assert_allclose(t.smooth, np.exp(-t.x / 3000), atol=1e-3)
 
 
+def test_a_smoothed_curve_stays_between_its_extremes():
+    """Beside a cliff a fitted line overshoots: a positive loss must not be drawn below zero."""
+    values = np.where(np.arange(2000) < 40, 1e4, 1e-3)
+    smooth = trace(series(values)).smooth
+    assert (smooth.min(), smooth.max()) == (1e-3, 1e4)
+
+
 def test_smoothing_averages_noise_away():
     """White noise shrinks by sqrt(m 2 sqrt(pi) s): m values a bin, a kernel s bins wide."""
     t = trace(series(7 + RNG.normal(size=40_000)))

@@ -89,6 +89,16 @@ def test_everything_given_is_told(tmp_path):
     assert page.seen.count("img") == 3  # two in their section, the last also beside the title
 
 
+def test_cards_are_told_apart(tmp_path):
+    """Of several families each card names its own; of one family none does."""
+    both = [evidence(family="adam at 0.01"), evidence(family="sgd at 1")]
+    text = " ".join(Balanced(written(tmp_path / "a.html", title="a", evidence=both)).text)
+    assert "log-likelihood, IWAE, adam at 0.01" in text
+    assert "log-likelihood, IWAE, sgd at 1" in text
+    text = " ".join(Balanced(written(tmp_path / "b.html", title="a", evidence=both[:1])).text)
+    assert "log-likelihood, IWAE, adam" not in text
+
+
 def test_an_empty_report_has_only_its_title(tmp_path):
     """What is not given leaves no heading behind."""
     page = Balanced(written(tmp_path / "a.html", title="vae"))
