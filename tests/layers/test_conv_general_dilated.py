@@ -94,10 +94,10 @@ def test_is_the_convolution_of_jax(x64, lhs, rhs, arguments):
 def test_inside_a_flax_module(x64):
     """Flax's own layer with this function equals the layer without."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 9, 8, 3)), jnp.float32)
-    layers = [
-        nnx.Conv(3, 4, (3, 3), strides=2, rngs=nnx.Rngs(0), **given)
-        for given in ({}, {"conv_general_dilated": conv_general_dilated})
-    ]
+    options = {}, {"conv_general_dilated": conv_general_dilated}
+    layers = jax.jit(
+        lambda: [nnx.Conv(3, 4, (3, 3), strides=2, rngs=nnx.Rngs(0), **given) for given in options]
+    )()
     gradient = jax.jit(jax.value_and_grad(lambda layer: jnp.sum(jnp.sin(layer(x)))))
     plain, ours = map(gradient, layers)
     np.testing.assert_allclose(plain[0], ours[0], rtol=1e-5)

@@ -51,9 +51,13 @@ def test_half_precision_is_summed_in_single():
     x, y = (jnp.ones((1, n, n, 2), jnp.bfloat16) for n in (5, 3))
     filters = jnp.ones((3, 3, 1, 2), jnp.bfloat16)
     first, last = (filters.at[k, k].set(256) for k in (0, 2))
-    got = depthwise.output(x, first, geometry, None)
-    assert (got == 264).all()
-    assert got.dtype == jnp.bfloat16
-    for kernel in (first, last):
-        assert (depthwise.input(y, kernel, geometry, None)[:, 2, 2] == 264).all()
-    assert (depthwise.kernel(x, y.at[:, 0, 0].set(256), geometry, None) == 264).all()
+
+    @jax.jit
+    def everything(x, y, large, first, last):
+        inputs = [depthwise.input(y, kernel, geometry, None)[:, 2, 2] for kernel in (first, last)]
+        kernel = depthwise.kernel(x, large, geometry, None)
+        return depthwise.output(x, first, geometry, None), *inputs, kernel
+
+    for got in everything(x, y, y.at[:, 0, 0].set(256), first, last):
+        assert got.dtype == jnp.bfloat16
+        assert (np.asarray(got, np.float32) == 264).all()
