@@ -49,12 +49,17 @@ def x():
     return jax.random.bernoulli(jax.random.key(3), 0.5, (12, 6)).astype(jnp.float32)
 
 
+@jax.jit
+def encoded(model, x):
+    """The vectors of the encoder and the indices of their codes."""
+    return model.encoder(x), vqvae.encode(model, x)
+
+
 def test_loss_is_its_formula_and_gradient_goes_straight_through(x):
     """Every gradient equals that of the three terms written out by hand with frozen codes."""
     model = flat_model()
-    z0 = model.encoder(x)
-    indices = vqvae.encode(model, x)
-    e0 = model.codebook.codes[...][indices]
+    z0, indices = encoded(model, x)
+    e0 = np.asarray(model.codebook.codes[...])[indices]
 
     def by_hand(model):
         z, e = model.encoder(x), model.codebook.codes[...][indices]
@@ -68,7 +73,7 @@ def test_loss_is_its_formula_and_gradient_goes_straight_through(x):
     expected_value, expected = jax.jit(jax.value_and_grad(by_hand))(model)
     np.testing.assert_allclose(value, expected_value, rtol=1e-5)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=2e-4, atol=1e-6), gradient, expected)
-    assert np.abs(gradient.encoder.network.layers[0].kernel[...]).max() > 1e-3
+    assert np.abs(np.asarray(gradient.encoder.network.layers[0].kernel[...])).max() > 1e-3
 
 
 def test_moving_codes_follow_inside_the_loss_and_reach_the_caller(x):
@@ -82,45 +87,48 @@ def test_moving_codes_follow_inside_the_loss_and_reach_the_caller(x):
         return nnx.state(model), value, metrics
 
     before = nnx.merge(graph, state)
-    z, indices = before.encoder(x), np.asarray(vqvae.encode(before, x))
+    z, indices = map(np.asarray, encoded(before, x))
     state, value, metrics = step(state)
     after = nnx.merge(graph, state)
+    old, new = (np.asarray(model.codebook.codes[...]) for model in (before, after))
     for k in range(N_CODES):
-        expected = before.codebook.codes[...][k]
-        if (indices == k).any():
-            expected = np.asarray(z)[indices == k].mean(0)
-        np.testing.assert_allclose(after.codebook.codes[...][k], expected, rtol=1e-5, atol=1e-6)
+        expected = z[indices == k].mean(0) if (indices == k).any() else old[k]
+        np.testing.assert_allclose(new[k], expected, rtol=1e-5, atol=1e-6)
     expected = 0.25 * metrics["commitment"] - metrics["reconstruction"]
     np.testing.assert_allclose(value, expected, rtol=1e-6)  # no codebook term
-    gradient = jax.grad(lambda m: vqvae.loss(m, x, jax.random.key(0))[0])(
-        nnx.merge(graph, state, copy=True)
-    )
+    slope = jax.jit(jax.grad(lambda m: vqvae.loss(m, x, jax.random.key(0))[0]))
+    gradient = slope(nnx.merge(graph, state, copy=True))
     np.testing.assert_array_equal(gradient.codebook.codes[...], 0.0)
 
 
 def test_elbo_counts_the_codes(x):
     """Uniform prior: reconstruction − 2 log 8; a fitted prior is normalized and does better."""
     model = flat_model()
-    bound = vqvae.elbo(model, x)
+    bound = jax.jit(vqvae.elbo)(model, x)
     np.testing.assert_allclose(bound.code_log_prob, -2 * np.log(8), rtol=1e-6)
     np.testing.assert_allclose(bound.value, bound.reconstruction - 2 * np.log(8), rtol=1e-5)
-    _, metrics = vqvae.loss(model, x, jax.random.key(0))
+    _, metrics = jax.jit(vqvae.loss)(model, x, jax.random.key(0))
     np.testing.assert_allclose(metrics["elbo"], jnp.mean(bound.value), rtol=1e-5)
-    logits = vqvae.prior_logits(model, x)
+    logits = jax.jit(vqvae.prior_logits)(model, x)
     np.testing.assert_allclose(jnp.exp(logits).sum(-1), 1, rtol=1e-6)
-    counts = np.stack([np.bincount(i, minlength=8) for i in np.asarray(vqvae.encode(model, x)).T])
+    counts = np.stack([np.bincount(i, minlength=8) for i in np.asarray(encoded(model, x)[1]).T])
     np.testing.assert_allclose(logits, np.log((counts + 1) / 20), rtol=1e-6)
-    assert vqvae.elbo(model, x, logits=logits).value.mean() > bound.value.mean()
+    assert jax.jit(vqvae.elbo)(model, x, logits=logits).value.mean() > bound.value.mean()
 
 
 def test_elbo_is_below_the_exact_likelihood_by_enumeration(x):
     """log Σ_codes p(codes) p(x|codes) over all 64 code pairs is at least the bound."""
     model = flat_model()
     pairs = jnp.stack(jnp.meshgrid(jnp.arange(8), jnp.arange(8)), -1).reshape(64, 2)
-    raw = model.decoder(model.codebook.codes[...][pairs])
-    joint = model.likelihood.log_prob(x[:, None], raw[None]).sum(-1) - np.log(64)
+
+    @jax.jit
+    def joint_of_pairs(model, x):
+        raw = model.decoder(model.codebook.codes[...][pairs])
+        return model.likelihood.log_prob(x[:, None], raw[None]).sum(-1) - np.log(64)
+
+    joint = joint_of_pairs(model, x)
     exact = np.log(np.exp(np.asarray(joint, np.float64)).sum(1))
-    assert (exact >= np.asarray(vqvae.elbo(model, x).value)).all()
+    assert (exact >= np.asarray(jax.jit(vqvae.elbo)(model, x).value)).all()
 
 
 def test_sample_uses_the_prior():
@@ -129,7 +137,7 @@ def test_sample_uses_the_prior():
     logits = jnp.full((2, N_CODES), -jnp.inf).at[:, 5].set(0.0)
     sample = jax.jit(lambda key: vqvae.sample(model, key, 4000, logits=logits))
     draws = sample(jax.random.key(0))
-    p = np.asarray(vqvae.decode(model, jnp.full((1, 2), 5)))[0]
+    p = np.asarray(jax.jit(vqvae.decode)(model, jnp.full((1, 2), 5)))[0]
     assert draws.shape == (4000, 6)
     error = np.sqrt(p * (1 - p) / 4000)
     assert (np.abs(np.asarray(draws).mean(0) - p) < 4.5 * error).all()
@@ -141,16 +149,17 @@ def test_restart_moves_dead_codes_onto_vectors_and_leaves_the_model_alone(x):
     model.codebook.codes[...] = model.codebook.codes[...].at[2:].add(50.0)
     model.codebook.counts[...] = jnp.ones(N_CODES)
     old = np.asarray(model.codebook.codes[...])
-    new = vqvae.restart(model, x, jax.random.key(0))
+    new = jax.jit(vqvae.restart)(model, x, jax.random.key(0))
     np.testing.assert_array_equal(model.codebook.codes[...], old)
-    used = np.unique(np.asarray(vqvae.encode(model, x)))
-    z = np.asarray(model.encoder(x)).reshape(-1, DIM)
+    z, indices = map(np.asarray, encoded(model, x))
+    used, z = np.unique(indices), z.reshape(-1, DIM)
+    counts = np.asarray(new.codebook.counts[...])
     for k, code in enumerate(np.asarray(new.codebook.codes[...])):
         if k in used:
             np.testing.assert_array_equal(code, old[k])
         else:
             assert (z == code).all(-1).any()
-        assert float(new.codebook.counts[...][k]) == (k in used)
+        assert counts[k] == (k in used)
 
 
 def test_images_go_through_a_grid_of_codes(with_numbers):
@@ -176,7 +185,8 @@ def test_images_go_through_a_grid_of_codes(with_numbers):
 
 def test_nan_is_never_a_finite_loss(x):
     model = flat_model()
-    assert np.isnan(vqvae.loss(model, x.at[0, 0].set(jnp.nan), jax.random.key(0))[0])
+    x = x.at[0, 0].set(jnp.nan)
+    assert np.isnan(jax.jit(vqvae.loss)(model, x, jax.random.key(0))[0])
 
 
 def test_sizes_are_checked(x):

@@ -20,7 +20,8 @@ def test_samples_of_a_linear_model_have_its_mean_and_covariance():
     encoder = nn.MLP(3, [], 4, rngs=nnx.Rngs(1))
     head = likelihood.normal_with_variance(0.25)
     model = vae.VAE(encoder, decoder, head, n_latent=2)
-    x = np.asarray(vae.sample(model, jax.random.key(0), 40_000), np.float64)
+    sample = jax.jit(lambda key: vae.sample(model, key, 40_000))
+    x = np.asarray(sample(jax.random.key(0)), np.float64)
     w = np.asarray(layer.kernel[...], np.float64)
     covariance = w.T @ w + 0.25 * np.eye(3)
     error = np.sqrt(np.diag(covariance) / 40_000)
@@ -34,9 +35,10 @@ def test_samples_of_a_linear_model_have_its_mean_and_covariance():
 def test_reconstruction_is_the_decoded_posterior_mean():
     model = vae.mlp(4, [8], 2, likelihood.bernoulli(), rngs=nnx.Rngs(0))
     x = jnp.eye(4)
-    expected = jax.nn.sigmoid(model.decoder(model.encoder(x)[:, :2]))
-    np.testing.assert_allclose(vae.reconstruct(model, x), expected, rtol=1e-6)
-    np.testing.assert_array_equal(vae.encode(model, x), vae.posterior(model, x).mean)
+    by_hand = jax.jit(lambda x: jax.nn.sigmoid(model.decoder(model.encoder(x)[:, :2])))
+    np.testing.assert_allclose(jax.jit(vae.reconstruct)(model, x), by_hand(x), rtol=1e-6)
+    mean = jax.jit(vae.posterior)(model, x).mean
+    np.testing.assert_array_equal(jax.jit(vae.encode)(model, x), mean)
 
 
 def test_direction_is_what_tells_two_groups_apart():
@@ -44,10 +46,14 @@ def test_direction_is_what_tells_two_groups_apart():
     networks = nn.MLP(3, [], 4, rngs=nnx.Rngs(0)), nn.MLP(2, [], 3, rngs=nnx.Rngs(1))
     model = vae.VAE(*networks, likelihood.bernoulli(), n_latent=2)
     x, other = jax.random.normal(jax.random.key(0), (2, 5, 3))
-    delta = vae.direction(model, x, other[:3])
-    moved = vae.encode(model, other[:3]).mean(0) + delta
-    np.testing.assert_allclose(moved, vae.encode(model, x).mean(0), rtol=1e-5, atol=1e-6)
-    unencoded = (x.mean(0) - other[:3].mean(0)) @ model.encoder.layers[0].kernel[...][:, :2]
+    other = other[:3]
+    delta = np.asarray(jax.jit(vae.direction)(model, x, other))
+    encode = jax.jit(vae.encode)
+    moved = np.asarray(encode(model, other)).mean(0) + delta
+    there = np.asarray(encode(model, x)).mean(0)
+    np.testing.assert_allclose(moved, there, rtol=1e-5, atol=1e-6)
+    kernel = np.asarray(model.encoder.layers[0].kernel[...])[:, :2]
+    unencoded = (np.asarray(x).mean(0) - np.asarray(other).mean(0)) @ kernel
     np.testing.assert_allclose(delta, unencoded, rtol=1e-5, atol=1e-6)
 
 
@@ -64,8 +70,10 @@ def test_linear_interpolation_has_equal_steps():
 def test_spherical_interpolation_is_the_shortest_arc():
     """Unit vectors stay on the sphere, at equal angles; the ends are exact."""
     z, other = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    z, other = (a / jnp.linalg.norm(a, axis=-1, keepdims=True) for a in (z, other))
-    path = np.asarray(vae.interpolate_spherical(z, other, 7), np.float64)
+    length = np.linalg.norm(np.stack([z, other]), axis=-1, keepdims=True)
+    z, other = (jnp.asarray(np.asarray(a) / r) for a, r in zip((z, other), length, strict=True))
+    spherical = jax.jit(vae.interpolate_spherical, static_argnums=2)
+    path = np.asarray(spherical(z, other, 7), np.float64)
     np.testing.assert_allclose(path[0], z, atol=1e-6)
     np.testing.assert_allclose(path[-1], other, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(path, axis=-1), 1, atol=1e-5)
