@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import scipy.special
 from flax import nnx
-from jax.test_util import check_grads
 
 from jaxml.layers import (
     GRU,
@@ -205,23 +204,6 @@ def test_the_two_resets_differ_and_agree_when_open(x64, some):
     np.testing.assert_allclose(two[0], two[1], atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "order"),
-    # Two orders are thirteen compilations; test_recurrence_derivatives.py has them too.
-    [*((name, 1) for name in NETWORKS)]
-    + [pytest.param(name, 2, marks=pytest.mark.slow) for name in ("lstm", "gru")],
-)
-def test_derivatives(x64, name, order, some):
-    """Both modes in data, parameters and state, by differences; twice where a rule is ours."""
-    function, _, kind, _ = NETWORKS[name]
-    x, p, state = (
-        some.draw((1, 2, 2)),
-        some.parameters(kind, 2, 2),
-        some.start(kind, 1, 2),
-    )
-    check_grads(jax.jit(function), (x, p, state), order=order, rtol=1e-6, atol=1e-6)
-
-
 def test_transformations(x64, network, some):
     """Under vmap (against a loop) and checkpoint, value and gradient are the same."""
     function, _, kind, _ = network
@@ -278,10 +260,8 @@ def test_bidirectional(x64, network, some):
 def test_bfloat16(network, some):
     """Half precision in and out, near single precision over a short sequence."""
     function, _, kind, _ = network
-    x, p = (
-        some.draw((2, 4, 3), dtype=jnp.bfloat16),
-        some.parameters(kind, dtype=jnp.bfloat16),
-    )
+    x = some.draw((2, 4, 3), dtype=jnp.bfloat16)
+    p = some.parameters(kind, dtype=jnp.bfloat16)
     f = jax.jit(function)
     state, y = f(x, p)
     assert {a.dtype for a in jax.tree.leaves((state, y))} == {jnp.dtype(jnp.bfloat16)}
@@ -292,10 +272,8 @@ def test_bfloat16(network, some):
 def test_one_product_with_the_input(network, some):
     """The input meets its kernel in one product for the whole sequence, outside of the loop."""
     function, _, kind, _ = network
-    x, p = (
-        some.draw((2, 64, 3), dtype=np.float32),
-        some.parameters(kind, dtype=np.float32),
-    )
+    x = some.draw((2, 64, 3), dtype=np.float32)
+    p = some.parameters(kind, dtype=np.float32)
     text = jax.jit(function).lower(x, p).as_text()
     assert text.count("tensor<128x3xf32>, tensor<3x") == 1
     assert "tensor<2x3xf32>" not in text
@@ -304,11 +282,8 @@ def test_one_product_with_the_input(network, some):
 def test_indices_are_one_hot_vectors(x64, network, some):
     """Tokens read rows of the kernel: states, outputs and gradients of the one-hot sequence."""
     function, cell, kind, _ = network
-    tokens, p, state = (
-        jnp.asarray([[0, 2, 2, 1], [4, 0, 3, 2]]),
-        some.parameters(kind, 5),
-        some.start(kind),
-    )
+    tokens = jnp.asarray([[0, 2, 2, 1], [4, 0, 3, 2]])
+    p, state = some.parameters(kind, 5), some.start(kind)
     dense = jnp.asarray(np.eye(5)[tokens])
 
     @jax.jit

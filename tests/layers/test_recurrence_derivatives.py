@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
-from jaxml.layers import GRU, LSTM, LSTMState, gru, gru_cell, lstm, lstm_cell
+from jaxml.layers import GRU, LSTM, RNN, LSTMState, gru, gru_cell, lstm, lstm_cell, rnn
 
 
 def plain(kind, x, p, state, mask, reverse):
@@ -73,6 +74,29 @@ def test_derivatives_are_those_of_the_plain_loop(x64, function, kind, reverse, s
     ours = jax.checkpoint(ours) if reverse else ours
     truth = jax.jit(lambda: every_order(theirs))()
     some.assert_close(jax.jit(lambda: every_order(ours))(), truth, rtol=1e-11, atol=1e-12)
+
+
+# Two orders of differences are thirteen compilations; the test above has both orders too.
+@pytest.mark.parametrize(
+    ("function", "kind", "order"),
+    [
+        (rnn, RNN, 1),
+        (lstm, LSTM, 1),
+        (gru, GRU, 1),
+        (partial(gru, reset_after=False), GRU, 1),
+        pytest.param(lstm, LSTM, 2, marks=pytest.mark.slow),
+        pytest.param(gru, GRU, 2, marks=pytest.mark.slow),
+    ],
+    ids=["rnn", "lstm", "gru", "gru, reset before", "lstm twice", "gru twice"],
+)
+def test_derivatives_are_difference_quotients(x64, function, kind, order, some):
+    """Both modes in data, parameters and state, by differences; twice where a rule is ours."""
+    x, p, state = (
+        some.draw((1, 2, 2)),
+        some.parameters(kind, 2, 2),
+        some.start(kind, 1, 2),
+    )
+    check_grads(jax.jit(function), (x, p, state), order=order, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("function", "kind"), [(lstm, LSTM), (gru, GRU)])
