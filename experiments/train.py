@@ -3,7 +3,6 @@
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,9 +82,6 @@ def learn(
     }
     state = experiment.rule.init(experiment.model, jax.random.fold_in(key, 0))
     model, state = run.start(identity, text, experiment.model, state, allow=options.allow_change)
-    # A period beyond the last step means never; as a chunk it would only cost memory.
-    periods = (min(n, settings.steps) for n in (settings.save_every, settings.look_every))
-    chunk = math.gcd(*periods)
     steps = fit(
         experiment.rule,
         model,
@@ -94,7 +90,7 @@ def learn(
         steps=settings.steps,
         state=state,
         first=run.first,
-        chunk=chunk,
+        chunk=(settings.save_every, settings.look_every),
         seconds=0.5,
     )
     step = run.first

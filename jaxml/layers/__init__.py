@@ -19,6 +19,7 @@ from jaxml.layers.gru import GRU, gru, gru_cell
 from jaxml.layers.lstm import LSTM, LSTMState, lstm, lstm_cell
 from jaxml.layers.normalization import group_norm, instance_norm, layer_norm, rms_norm
 from jaxml.layers.patches import kernel_matrix, patches
+from jaxml.layers.quadratic import quadratic_features
 from jaxml.layers.recurrence import bidirectional
 from jaxml.layers.rotary import rotary
 from jaxml.layers.simple_recurrence import RNN, rnn, rnn_cell
@@ -57,6 +58,7 @@ __all__ = [
     "padding",
     "patches",
     "pooling",
+    "quadratic_features",
     "rms_norm",
     "rnn",
     "rnn_cell",

@@ -39,7 +39,7 @@ def fit(
     steps: int,
     state: State | None = None,
     first: int = 0,
-    chunk: int = 100,
+    chunk: int | tuple[int, ...] = 100,
     seconds: float | None = None,
 ) -> Iterator[tuple[int, Model, State, dict[str, np.ndarray]]]:
     """Train, and yield `(step, model, state, metrics)` at every absolute multiple of `chunk`.
@@ -59,16 +59,18 @@ def fit(
       steps: the number of the last step.
       state: the rule's state; `None` makes a fresh one with `rule.init`.
       first: how many steps `model` and `state` have already seen.
-      chunk: how many steps one call of the compiled loop may do.
+      chunk: how many steps one call of the compiled loop may do. Given several numbers, such as
+        `(save_every, look_every)`, it yields at the multiples of each.
       seconds: aim for calls of this length and at most 1000 steps, yielding more often, so that
         a slow rule can be interrupted and a huge chunk takes no memory; where the calls are cut
         does not change a single bit.
 
     Raises:
-      ValueError: if `chunk` < 1 or not 0 <= `first` <= `steps`.
+      ValueError: if a `chunk` is below 1 or none is given, or not 0 <= `first` <= `steps`.
       NonFiniteError: where a `guard` asked to stop, after the good steps were yielded.
     """
-    if chunk < 1:
+    periods = chunk if isinstance(chunk, tuple) else (chunk,)
+    if min(periods, default=0) < 1:
         raise ValueError(f"fit: chunk must be at least 1, got {chunk}")
     if not 0 <= first <= steps:
         raise ValueError(f"fit: expected 0 <= first <= steps, got first={first}, steps={steps}")
@@ -77,13 +79,13 @@ def fit(
     leaves, structure = jax.tree.flatten((model, state))
     # A dtype of its own makes a leaf strongly typed, as it would come back from a checkpoint.
     leaves = [jnp.array(leaf, jnp.asarray(leaf).dtype, copy=True) for leaf in leaves]
-    capacity = chunk if seconds is None else min(chunk, CAPACITY)
+    capacity = min(periods) if seconds is None else min(*periods, CAPACITY)
     compiled = loop.build(rule.update, batches.take, structure, capacity)
     shapes: dict[str, tuple[int, ...]] = {}
-    length = chunk if seconds is None else 1
+    length = capacity if seconds is None else 1
     done = first
     while done < steps:
-        n = min(length, chunk - done % chunk, steps - done)
+        n = min(length, steps - done, *(period - done % period for period in periods))
         data = batches.feed(done, n, capacity)
         if done == first:
             shapes = compiled.shapes(leaves, key, data)

@@ -145,17 +145,6 @@ def least_squares(features, y):
     return np.sum(squared_error(jnp.asarray(features @ w), jnp.asarray(y)))
 
 
-def test_elementwise_squares_hold_no_products(x64):
-    """Linear maps of x ⊙ x and x leave all of x₁x₂ unexplained; the outer product, nothing."""
-    x = np.array(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])).reshape(2, -1).T
-    y = x[:, 0] * x[:, 1]
-    one = np.ones((len(x), 1))
-    printed = least_squares(np.hstack([one, x, x * x]), y)
-    np.testing.assert_allclose(printed, np.sum(y**2), rtol=1e-12)
-    outer = np.einsum("ni,nj->nij", x, x).reshape(len(x), -1)
-    np.testing.assert_allclose(least_squares(np.hstack([one, x, outer]), y), 0, atol=1e-25)
-
-
 def test_an_affine_map_is_linear_in_x_and_1(x64):
     """Wx + b = (W b)(x; 1), and a second linear layer on the first can fit nothing more."""
     rng = np.random.default_rng(3)

@@ -97,7 +97,7 @@ def test_the_loop_is_the_loop_one_would_write():
 
 
 @pytest.mark.parametrize(
-    "options", [{"chunk": 1}, {"chunk": 23}, {"chunk": 100}, {"seconds": 1e-9}]
+    "options", [{"chunk": 1}, {"chunk": 23}, {"chunk": (4, 7)}, {"chunk": 100}, {"seconds": 1e-9}]
 )
 def test_the_cut_into_chunks_does_not_change_a_bit(options):
     """One executable serves every chunk length, so the boundaries leave no trace."""
@@ -151,17 +151,17 @@ def test_a_resumed_run_is_the_uninterrupted_run(k):
     np.testing.assert_array_equal(np.concatenate(rows), losses)
 
 
-def test_yields_stand_at_absolute_multiples_of_the_chunk():
-    """A run that starts in the middle of a chunk meets the same boundaries."""
+@pytest.mark.parametrize(
+    ("chunk", "expected"), [(5, [5, 10, 15, 20, 23]), ((5, 8), [5, 8, 10, 15, 16, 20, 23])]
+)
+def test_yields_stand_at_absolute_multiples_of_the_chunk(chunk, expected):
+    """A run that starts in the middle of a chunk meets the same boundaries; of two, both kinds."""
     state = RULE.init(make(), key())
-    options = {"steps": STEPS, "state": state, "first": 3, "chunk": 5}
-    assert [step for step, *_ in fit(RULE, make(), batches(), key(), **options)] == [
-        5,
-        10,
-        15,
-        20,
-        23,
-    ]
+    options = {"steps": STEPS, "state": state, "first": 3, "chunk": chunk}
+    steps = fit(RULE, make(), batches(), key(), **options)
+    assert [(step, len(metrics["skipped"])) for step, *_, metrics in steps] == list(
+        zip(expected, np.diff([3, *expected]), strict=True)
+    )
 
 
 def test_the_rule_is_traced_once():
@@ -265,8 +265,9 @@ def test_a_rule_that_changes_the_structure_is_refused():
 
 def test_bad_numbers_are_named():
     """Each argument is checked where it is given."""
-    with pytest.raises(ValueError, match="chunk must be at least 1"):
-        next(fit(RULE, make(), batches(), key(), steps=1, chunk=0))
+    for chunk in (0, (), (3, 0)):
+        with pytest.raises(ValueError, match="chunk must be at least 1"):
+            next(fit(RULE, make(), batches(), key(), steps=1, chunk=chunk))
     with pytest.raises(ValueError, match="first=5, steps=3"):
         next(fit(RULE, make(), batches(), key(), steps=3, first=5))
 
