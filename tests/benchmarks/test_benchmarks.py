@@ -16,7 +16,8 @@ from benchmarks.limits import Limits
 from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
-LONG = {"compile_time", "convolution", "ensembles", "families", "recurrence"}
+LONG = {"compile_time", "convolution", "dispatch", "ensembles", "families", "memory", "optimizers"}
+LONG |= {"recurrence"}
 """Questions whose many forms take more than ten seconds to compile, whatever their size."""
 
 
@@ -40,7 +41,10 @@ def test_every_question_is_answered(question, tmp_path):
     assert (tmp_path / "results.png").exists() == compared
 
 
-@pytest.mark.parametrize("question", ["convolution", "normalization", "attention", "losses"])
+@pytest.mark.parametrize(
+    "question",
+    [pytest.param("convolution", marks=pytest.mark.slow), "normalization", "attention", "losses"],
+)
 def test_the_forms_of_a_case_compute_the_same(question):
     """A ratio of two times means something only if both forms do the same work."""
     for case in importlib.import_module(f"benchmarks.{question}").cases(True):

@@ -41,7 +41,7 @@ MASK = np.array([[1, 1, 1], [0, 1, 0]], bool)
     [
         (lstm, LSTM, False),
         pytest.param(lstm, LSTM, True, marks=pytest.mark.slow),
-        (gru, GRU, True),
+        pytest.param(gru, GRU, True, marks=pytest.mark.slow),
     ],
 )
 def test_derivatives_are_those_of_the_plain_loop(x64, function, kind, reverse, some):

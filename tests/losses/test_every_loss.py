@@ -184,7 +184,7 @@ def test_derivatives_of_smooth_losses_match_differences_to_second_order(x64):
         assert any(np.abs(other).max() > 1e-3 for other in differences[1][name]), name
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("dtype", [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)])
 def test_any_raw_output_gives_finite_values_and_slopes(dtype):
     """Raw outputs in ±{0, 1, 20, 89, 1e4} with data in ±{0, 1e-30, 1, 100, 1e4}."""
     inputs = {name: extremes(case, dtype) for name, case in CASES.items()}
@@ -222,7 +222,8 @@ def test_bad_input_is_never_hidden(bad):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "target_dtype"), [("bfloat16", "float32"), ("float16", "float16")]
+    ("dtype", "target_dtype"),
+    [pytest.param("bfloat16", "float32", marks=pytest.mark.slow), ("float16", "float16")],
 )
 def test_half_precision_is_widened_before_anything_is_computed(dtype, target_dtype):
     """The loss of halves is exactly that of the same numbers in float32; targets keep their own."""

@@ -68,7 +68,7 @@ def test_packing_and_unpacking_change_nothing():
 @pytest.mark.parametrize(
     "optimizer",
     [
-        optax.adamw(0.05),
+        pytest.param(optax.adamw(0.05), marks=pytest.mark.slow),
         optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.5, momentum=0.9)),
     ],
     ids=["adamw", "clipped momentum"],

@@ -93,7 +93,9 @@ def test_is_the_loop(x64, kind, both, mask):
     assert rest.shape == y.shape
 
 
-@pytest.mark.parametrize(("kind", "n_tokens"), [(LSTM, 3), (GRU, 3), (RNN, 50)])
+@pytest.mark.parametrize(
+    ("kind", "n_tokens"), [(LSTM, 3), pytest.param(GRU, 3, marks=pytest.mark.slow), (RNN, 50)]
+)
 def test_embedding(x64, kind, n_tokens):
     """A table with fewer or more rows than the sequence: outputs and gradients of its rows."""
     net = build(kind, 3, (4,), bidirectional=True)

@@ -56,7 +56,7 @@ def trained(n_latent, with_numbers):
     return model, x[256:]
 
 
-@pytest.mark.parametrize("n_latent", [1, 2])
+@pytest.mark.parametrize("n_latent", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_5000_samples_are_within_002_nats_of_quadrature(n_latent, with_numbers):
     """|IWAE_5000 − log p(x)| ≤ 0.02 nats on average over 44 held-out examples."""
     model, x = trained(n_latent, with_numbers)

@@ -66,6 +66,7 @@ def test_bad_input_is_never_a_finite_loss(small):
         assert not np.isfinite(values(jnp.asarray(broken))).any()
 
 
+@pytest.mark.slow
 def test_objectives_are_the_same_under_every_transformation(small):
     """Under jit alone, or under jit, scan, vmap and checkpoint at once: equal values and slopes."""
     model, x = small
