@@ -43,12 +43,12 @@ class Config:
 
     seed: Natural = 0
     """Names the initialization, the order of the data, the shifts and the dropout."""
-    steps: Count = 600
+    steps: Count = 400
     """Gradient steps; 13 of them are one epoch at the default batch size."""
     batch_size: Count = 100
     """Examples a step."""
     learning_rate: Positive = 3e-3
-    """AdamW's largest rate, after 50 steps of warm-up; it falls along a cosine to 0."""
+    """AdamW's largest rate, after a warm-up of 50 steps or a tenth; it falls along a cosine to 0."""
     channels: tuple[Count, Count, Count] = (32, 64, 64)
     """Channels after each of the three convolutions."""
     dropout: Decay = 0.3
@@ -61,7 +61,7 @@ class Config:
     """Of the average of the weights that is evaluated."""
     save_every: Count = 200
     """Steps between checkpoints."""
-    look_every: Count = 100
+    look_every: Count = 200
     """Steps between pictures and validations."""
 
 
