@@ -48,7 +48,7 @@ class Config:
     batch_size: Count = 100
     """Examples a step."""
     learning_rate: Positive = 3e-3
-    """AdamW's largest rate, after a warm-up of 50 steps or a tenth; it falls along a cosine to 0."""
+    """AdamW's largest rate, after a warm-up of at most 50 steps; it falls along a cosine to 0."""
     channels: tuple[Count, Count, Count] = (32, 64, 64)
     """Channels after each of the three convolutions."""
     dropout: Decay = 0.3
