@@ -25,5 +25,5 @@ def stirling_remainder(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         series = series * square + term
     far = 0.5 * (math.log(2 * math.pi) - jnp.log(inverse)) + series * inverse
     shares = math.prod((safe + i) / (safe + least) for i in range(1, least))
-    near = safe * jnp.log(y / safe) - jnp.log(shares) - least + far
+    near = safe * (jnp.log(y) - jnp.log(safe)) - jnp.log(shares) - least + far
     return jnp.where(few, jnp.where(x == 0, 0.0, near), far)
