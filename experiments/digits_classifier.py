@@ -6,7 +6,7 @@ Hardware: 2 CPU cores, half a minute.
 Expected: see FACTS below and experiments/README.md.
 
 Everything in it is one of jaxml's own parts: convolution, batch normalization with running
-statistics, pooling, dropout, cross entropy with smoothed labels, AdamW on a cosine.
+statistics, pooling, dropout, cross entropy (the labels may be smoothed), AdamW on a cosine.
 """
 
 import dataclasses

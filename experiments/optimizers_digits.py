@@ -24,7 +24,7 @@ import optax
 from flax import nnx
 
 from experiments.experiment import Experiment, Facts
-from experiments.options import Count, Natural, Positive
+from experiments.options import Count, Natural
 from jaxml import optimizers
 from jaxml.data import digits, in_memory, sha256
 from jaxml.losses.classification import cross_entropy
@@ -87,8 +87,6 @@ class Config:
     """Examples a step."""
     width: Count = 64
     """Features of the two hidden layers."""
-    scale: Positive = 1.0
-    """What all learning rates are multiplied with."""
     save_every: Count = 250
     """Steps between checkpoints."""
     look_every: Count = 50
@@ -114,20 +112,19 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     net = MLP(64, (config.width, config.width), 10, rngs=nnx.Rngs(config.seed))
     nets = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], len(FACTORS), axis=0), net)
     model = {name: jax.tree.map(jnp.copy, nets) for name in RULES}
-    factors = jnp.asarray(FACTORS, jnp.float32) * config.scale
     protocol = {"data": "digits", "split": "test", "sha256": sha256(test["x"])}
     order_key = jax.random.fold_in(jax.random.key(config.seed), 1)
     return Experiment(
         model=model,
-        rule=sweep(rules, factors),
+        rule=sweep(rules, jnp.asarray(FACTORS, jnp.float32)),
         batches=in_memory(train, config.batch_size, order_key),
         learned=learned,
         draw=lambda model, key: {},
         validate=partial(validate, valid),
         n_test=len(RULES),
-        evaluate=partial(evaluate, config.scale, protocol, valid, test),
+        evaluate=partial(evaluate, protocol, valid, test),
         sample=None,
-        diagnose=partial(diagnose, config.scale, valid),
+        diagnose=partial(diagnose, valid),
     )
 
 
@@ -148,23 +145,25 @@ def cost_and_right(nets: MLP, x: Array, y: Array) -> tuple[Array, Array]:
 _judge = jax.jit(cost_and_right)
 
 
-def choose(held_out: Batch, model: Model) -> dict[str, int]:
-    """For every rule the place of the rate with the least cross entropy on held-out data."""
+def mean_costs(held_out: Batch, model: Model) -> dict[str, np.ndarray]:
+    """For every rule the mean cross entropy in nats at each rate; infinite where it broke down."""
     x, y = jnp.asarray(held_out["x"]), jnp.asarray(held_out["y"])
     means = {name: np.asarray(_judge(nets, x, y)[0]).mean(axis=1) for name, nets in model.items()}
-    return {name: int(np.argmin(np.nan_to_num(mean, nan=np.inf))) for name, mean in means.items()}
+    return {name: np.nan_to_num(mean, nan=np.inf) for name, mean in means.items()}
+
+
+def choose(held_out: Batch, model: Model) -> dict[str, int]:
+    """For every rule the place of the rate with the least cross entropy on held-out data."""
+    return {name: int(np.argmin(mean)) for name, mean in mean_costs(held_out, model).items()}
 
 
 def validate(held_out: Batch, model: Model, key: Key) -> Mapping[str, float]:
     """The least cross entropy of every rule on the validation split, in nats."""
     del key
-    x, y = jnp.asarray(held_out["x"]), jnp.asarray(held_out["y"])
-    means = {name: np.asarray(_judge(nets, x, y)[0]).mean(axis=1) for name, nets in model.items()}
-    return {name: float(np.nanmin(mean)) for name, mean in means.items()}
+    return {name: float(mean.min()) for name, mean in mean_costs(held_out, model).items()}
 
 
 def evaluate(
-    scale: float,
     protocol: Mapping[str, str],
     held_out: Batch,
     test: Batch,
@@ -183,7 +182,7 @@ def evaluate(
                 kind=Kind.EXACT,
                 unit=Unit.NUMBER,
                 quantity="accuracy",
-                family=f"{name} at {rate_of(name, i, scale):.2g}",
+                family=f"{name} at {rate_of(name, i):.2g}",
                 protocol=protocol,
             )
         )
@@ -191,12 +190,12 @@ def evaluate(
     return sorted(found, key=lambda item: -item.value)
 
 
-def rate_of(name: str, i: int, scale: float = 1.0) -> float:
+def rate_of(name: str, i: int) -> float:
     """The learning rate of the i-th net of a rule."""
-    return scale * RULES[name][0] * FACTORS[i]
+    return RULES[name][0] * FACTORS[i]
 
 
-def diagnose(scale: float, held_out: Batch, model: Model, key: Key) -> Mapping[str, str]:
+def diagnose(held_out: Batch, model: Model, key: Key) -> Mapping[str, str]:
     """The rate that held-out data prefer for every rule, and how far it may be missed."""
     del key
     x, y = jnp.asarray(held_out["x"]), jnp.asarray(held_out["y"])
@@ -204,22 +203,20 @@ def diagnose(scale: float, held_out: Batch, model: Model, key: Key) -> Mapping[s
     for name, i in choose(held_out, model).items():
         accuracy = np.asarray(_judge(model[name], x, y)[1]).mean(axis=1)
         good = np.flatnonzero(accuracy >= accuracy.max() - 0.02)
-        low, high = (rate_of(name, int(k), scale) for k in (good[0], good[-1]))
+        low, high = (rate_of(name, int(k)) for k in (good[0], good[-1]))
         told[name] = (
-            f"best at {rate_of(name, i, scale):.2g}; within 2 % of its best accuracy "
+            f"best at {rate_of(name, i):.2g}; within 2 % of its best accuracy "
             f"from {low:.2g} to {high:.2g}"
         )
     return told
 
 
-def curves_of(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """The training loss of a rule at every rate, `(steps, rates)`."""
-    return np.asarray(columns[f"{name}/loss"], np.float64)
-
-
-def best(curves: np.ndarray) -> int:
-    """The place of the rate whose loss is least over the last tenth of the training."""
-    return int(np.nanargmin(curves[-max(1, len(curves) // 10) :].mean(axis=0)))
+def curves_of(columns: Mapping[str, np.ndarray], name: str) -> dict[str, figure.Series]:
+    """By learning rate the training loss of a rule."""
+    return {
+        f"{rate_of(name, i):.2g}": figure.Series(columns["step"], curve)
+        for i, curve in enumerate(np.asarray(columns[f"{name}/loss"], np.float64).T)
+    }
 
 
 def panels(columns: Mapping[str, np.ndarray]) -> figure.Panels:
@@ -229,20 +226,12 @@ def panels(columns: Mapping[str, np.ndarray]) -> figure.Panels:
         found[title] = {}
         for name in names:
             curves = curves_of(columns, name)
-            i = best(curves)
-            found[title][f"{name} {rate_of(name, i):.2g}"] = figure.Series(
-                columns["step"], curves[:, i]
-            )
+            rate = figure.lowest(curves)
+            found[title][f"{name} {rate}"] = curves[rate]
     return found
 
 
 def plot(columns: Mapping[str, np.ndarray], directory: Path) -> None:
     """One panel a rule, one curve a rate."""
-    groups = {
-        name: {
-            f"{rate_of(name, i):.2g}": figure.Series(columns["step"], curve)
-            for i, curve in enumerate(curves_of(columns, name).T)
-        }
-        for name in RULES
-    }
+    groups = {name: curves_of(columns, name) for name in RULES}
     figure.sweep(groups, directory / "final-curves.png", ylabel="training loss, nats")

@@ -56,13 +56,34 @@ def test_the_best_rate_is_never_one_that_broke_down(built, monkeypatch):
     batch = {"x": np.zeros((4, 64)), "y": np.zeros(4, np.int32)}
     assert set(experiment.choose(batch, built.model).values()) == {2}
     assert set(experiment.validate(batch, built.model, jax.random.key(0)).values()) == {0.5}
-    assert experiment.best(np.repeat(costs[None], 30, axis=0)) == 2
 
 
 def test_a_rate_is_the_customary_one_times_its_factor():
     """The middle factor is 1, half a decade apart from its neighbours."""
     np.testing.assert_allclose(np.diff(np.log10(FACTORS)), 0.5, rtol=1e-12)
-    np.testing.assert_allclose(experiment.rate_of("sgd", N // 2, 2.0), 2 * RULES["sgd"][0])
+    np.testing.assert_allclose(experiment.rate_of("sgd", N // 2), RULES["sgd"][0])
+
+
+def test_the_test_split_is_judged_at_the_rate_that_validation_prefers(built, monkeypatch):
+    """Cost decides on held-out data, accuracy is that of the test data; the best comes first."""
+    right = np.zeros((N, 4), bool)
+    right[4, :3], right[2] = True, True  # the chosen rate is right in three of four
+
+    def judge(nets, x, y):
+        cost = np.abs(np.arange(N) - 4.0)[:, None] * np.ones(4)
+        return (cost, right) if len(x) == 4 else (-cost[:, :2], right[:, 2:])
+
+    monkeypatch.setattr(experiment, "_judge", judge)
+    held_out, test = ({"x": np.zeros((n, 64)), "y": np.zeros(n, np.int32)} for n in (4, 2))
+    seen = []
+    found = experiment.evaluate(
+        {"data": "d"}, held_out, test, built.model, jax.random.key(0), seen.append
+    )
+    assert [item.value for item in found] == [0.5] * len(RULES)
+    assert f"sgd at {RULES['sgd'][0] * 10**0.5:.2g}" in {item.family for item in found}
+    assert seen == list(range(1, len(RULES) + 1))
+    told = experiment.diagnose(held_out, built.model, jax.random.key(0))
+    assert told["sgd"] == "best at 0.32; within 2 % of its best accuracy from 0.032 to 0.032"
 
 
 def test_the_log_becomes_a_picture_and_panels(tmp_path):

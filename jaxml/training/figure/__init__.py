@@ -5,12 +5,13 @@ from jaxml.training.figure.curve import curves
 from jaxml.training.figure.grid import png, sheet, tile
 from jaxml.training.figure.latent import scatter, traversal
 from jaxml.training.figure.series import Panels, Series, panels
-from jaxml.training.figure.sweep import sweep
+from jaxml.training.figure.sweep import lowest, sweep
 
 __all__ = [
     "Panels",
     "Series",
     "curves",
+    "lowest",
     "panels",
     "png",
     "scatter",

@@ -20,7 +20,7 @@ def sweep(
     """Draw one panel a method and in it one curve a value, from pale for the first to dark.
 
     All panels share logarithmic axes, so that curves may be compared across them. The curve that is
-    lowest over the last tenth of the steps is drawn in colour, and its value stands in the corner.
+    `lowest` is drawn in colour, and its value stands in the corner.
 
     Args:
       groups: by method, the curves by value; smaller is better. Values that are not positive and
@@ -46,7 +46,7 @@ def sweep(
         style.plain(axes)
         axes.set_yscale("log")
         axes.set_title(name, loc="left", fontsize=style.FONT, color=style.INK, pad=4)
-        best = _best(traces)
+        best = _lowest(traces)
         for i, t in enumerate(traces.values()):
             shade = str(round(0.85 - 0.5 * i / max(len(traces) - 1, 1), 2))
             axes.plot(t.x, np.exp(t.smooth), color=shade, lw=1.0)
@@ -61,8 +61,18 @@ def sweep(
     style.save(figure, path)
 
 
-def _best(traces: Mapping[str, Trace]) -> str:
-    """The value whose curve is lowest over the last tenth of the steps, and does not break off."""
+def lowest(curves: Mapping[str, Series]) -> str:
+    """The value whose curve has the least mean logarithm over the last tenth of the steps.
+
+    A curve that breaks off is the lowest only where all break off.
+
+    Raises:
+      ValueError: if no curve has a positive value.
+    """
+    return _lowest(_traces("curves", curves))
+
+
+def _lowest(traces: Mapping[str, Trace]) -> str:
     last = max(t.x[-1] for t in traces.values())
 
     def level(t: Trace) -> tuple[bool, float]:

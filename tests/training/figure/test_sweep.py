@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxml.training.figure import Series, style, sweep
+from jaxml.training.figure import Series, lowest, style, sweep
 
 STEPS = np.arange(1, 201)
 
@@ -46,6 +46,16 @@ def test_a_curve_that_breaks_off_is_never_the_best(tmp_path):
     assert at[:, 1].max() > 0.8  # up to the right end
     with pytest.raises(ValueError, match="positive value in 'one'"):
         sweep({"one": {"a": Series(STEPS, STEPS * np.nan)}}, tmp_path / "c.png", ylabel="loss")
+
+
+def test_the_lowest_curve_is_so_at_the_end_and_complete():
+    """Over the last tenth, whatever came before; one that breaks off loses to any that does not."""
+    early = Series(STEPS, np.where(STEPS < 150, 1e-4, 1.0))
+    late = Series(STEPS, np.where(STEPS < 150, 10.0, 0.5))
+    broken = Series(STEPS, np.where(STEPS < 195, 1e-6, np.nan))
+    assert lowest({"early": early, "late": late, "broken": broken}) == "late"
+    assert lowest({"late": late, "early": early}) == "late"
+    assert lowest({"broken": broken}) == "broken"
 
 
 def test_no_method_is_refused(tmp_path):
