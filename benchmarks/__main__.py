@@ -17,6 +17,7 @@ QUESTIONS = (
     "attention",
     "losses",
     "optimizers",
+    "update_rules",
     "families",
     "recurrence",
     "ensembles",

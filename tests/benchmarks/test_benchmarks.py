@@ -17,7 +17,7 @@ from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
 LONG = {"compile_time", "convolution", "dispatch", "ensembles", "families", "memory", "optimizers"}
-LONG |= {"recurrence"}
+LONG |= {"recurrence", "update_rules"}
 """Questions whose many forms take more than ten seconds to compile, whatever their size."""
 
 
