@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxml.layers.moments import Moments, Names, along, moments, normalize
-from jaxml.numerics import widen
+from jaxml.layers.moments import Moments, Names, along, flat, moments, normalize
 from jaxml.types import Array
 
 
@@ -68,16 +67,16 @@ def batch_norm(
     count = math.prod(x.shape[:-1]) * (1 if axis_name is None else lax.axis_size(axis_name))
     if count <= ddof:
         raise ValueError(f"x of {x.shape} holds {count} values a channel; ddof = {ddof} needs more")
-    wide = widen(x)
-    batch = moments(wide, tuple(range(x.ndim - 1)), x.shape[-1], axis_name)
-    y = normalize(wide, batch, scale, bias, eps)
+    rows = flat(x, of_batch=True)
+    batch = moments(rows, x.shape[-1], of_batch=True, names=axis_name)
+    y = normalize(rows, batch, scale, bias, eps).astype(x.dtype).reshape(x.shape)
     center = (batch.shift + batch.offset).reshape(-1)
     spread = batch.variance.reshape(-1) * (count / (count - ddof))
 
     def follow(old: Array, new: Array) -> Array:
         return decay * old + (1 - decay) * lax.stop_gradient(new).astype(old.dtype)
 
-    return BatchNorm(y.astype(x.dtype), follow(mean, center), follow(variance, spread))
+    return BatchNorm(y, follow(mean, center), follow(variance, spread))
 
 
 def batch_norm_evaluation(
@@ -101,7 +100,7 @@ def batch_norm_evaluation(
 
     Reference: Ioffe and Szegedy 2015, algorithm 2, steps 10 and 11, arXiv:1502.03167.
     """
-    wide = widen(x)
-    shift = along(mean, wide)
-    statistics = Moments(shift, jnp.zeros_like(shift), along(variance, wide))
-    return normalize(wide, statistics, scale, bias, eps).astype(x.dtype)
+    rows = flat(x, of_batch=True)
+    shift = along(mean, rows)
+    statistics = Moments(shift, jnp.zeros_like(shift), along(variance, rows))
+    return normalize(rows, statistics, scale, bias, eps).astype(x.dtype).reshape(x.shape)

@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jax.sharding import PartitionSpec, auto_axes, get_abstract_mesh
 
+from jaxml.layers.bind import batch_axes, bind
 from jaxml.layers.convolution_by_window import channels_last
 from jaxml.layers.convolution_form import form
 from jaxml.layers.convolution_geometry import Geometry
@@ -47,20 +46,8 @@ def kernel_gradient(x: Array, y: Array, geometry: Geometry, precision: Any = Non
 
 
 def _bind(role: str, a: Array, b: Array, geometry: Geometry, precision: Any) -> Array:
-    """Binds, once both operands vary over the same axes of a surrounding `shard_map`.
-
-    On a mesh with explicit axes the compiler shards what is inside; a batch stays split as it came.
-    """
-    in_a, in_b = (jax.typeof(operand).manual_axis_type.varying for operand in (a, b))
-    a = lax.pcast(a, tuple(in_b - in_a), to="varying") if in_b - in_a else a
-    b = lax.pcast(b, tuple(in_a - in_b), to="varying") if in_a - in_b else b
-    bind = functools.partial(_PRIMITIVES[role].bind, geometry=geometry, precision=precision)
-    explicit = get_abstract_mesh().explicit_axes
-    if not explicit:
-        return bind(a, b)
-    batch = None if role == "kernel" else jax.typeof(a).sharding.spec[0]
-    split = auto_axes(axes=explicit, out_sharding=PartitionSpec(batch))
-    return split(bind)(a, b)
+    batch = None if role == "kernel" else batch_axes(a)
+    return bind(_PRIMITIVES[role], a, b, batch=batch, geometry=geometry, precision=precision)
 
 
 def _shapes(role: str, a: Any, b: Any, geometry: Geometry) -> dict[str, tuple[int, ...]]:

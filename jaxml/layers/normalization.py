@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxml.layers.moments import along, moments, normalize
+from jaxml.layers.moments import along, flat, moments, normalize
 from jaxml.numerics import widen
 from jaxml.types import Array
 
@@ -36,9 +36,8 @@ def group_norm(
     """
     if groups < 1 or x.shape[-1] % groups:
         raise ValueError(f"groups = {groups} must divide the {x.shape[-1]} channels of x")
-    wide = widen(x)
-    statistics = moments(wide, tuple(range(1, x.ndim - 1)), groups)
-    return normalize(wide, statistics, scale, bias, eps).astype(x.dtype)
+    rows = flat(x)
+    return normalize(rows, moments(rows, groups), scale, bias, eps).astype(x.dtype).reshape(x.shape)
 
 
 def instance_norm(
