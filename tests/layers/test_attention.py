@@ -231,6 +231,14 @@ def test_more_axes_of_a_batch(x64):
     np.testing.assert_allclose(nested[0], whole, atol=1e-14)
 
 
+def test_tables_of_one_example(x64):
+    """Without a batch, a mask and a bias of heads, queries and keys serve the heads they name."""
+    q, k, v = draw(n=1, kv_heads=2)
+    mask, bias = random_mask((4, 5, 7)), jnp.sin(jnp.arange(140.0)).reshape(4, 5, 7)
+    got = jax.jit(attention)(q[0], k[0], v[0], mask=mask, bias=bias)
+    np.testing.assert_allclose(got, by_loop(q, k, v, mask=mask, bias=bias)[0], atol=1e-12)
+
+
 def test_accelerators_compute_at_once():
     """Lowered for a CPU, causal attention is blocks; for GPU and TPU, one pair of products."""
     q, k, v = draw(512, 512, n=1, d=8, e=8, dtype=np.float32)
