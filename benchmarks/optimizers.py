@@ -35,7 +35,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case(
             f"Adam, {n_leaves} leaves, {n_parameters / 1e6:.3g}M parameters",
             {
-                "ours": update(optimizers.adam(1e-3), *map(jnp.concatenate, (params, grads))),
+                "ours": update(optimizers.adam(1e-3), *map(vectors, (params, grads))),
                 "ours, a leaf at a time": update(optimizers.adam(1e-3), params, grads),
                 "optax, a leaf at a time": update(optax.adam(1e-3), params, grads),
             },
@@ -51,6 +51,11 @@ def cases(tiny: bool) -> Iterator[Case]:
             **steps(reconstruction, network, data, n, name="a leaf at a time"),
         },
     )
+
+
+def vectors(leaves: list[Array]) -> list[Array]:
+    """The leaves as `Flat` holds them."""
+    return [vector[...] for vector in Flat(nnx.List(map(nnx.Param, leaves))).vectors]
 
 
 def update(rule: Any, params: Any, grads: Any) -> Work:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model whose parameters lie in one vector, for the price of one array at every step."""
+"""A model whose parameters lie in a few vectors, for the price of a few arrays at every step."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -12,21 +12,25 @@ from flax import nnx
 
 from jaxml.types import Array, Batch, Key, Loss, Metrics, Model
 
+MOST = 2**20
+"""Numbers in a vector: with those of an optimizer beside them, 16 MB, they still fit in a cache."""
+
 
 class Group(NamedTuple):
-    """The parameters of one dtype: their places among all leaves, and their shapes."""
+    """The parameters of one vector: their places among all leaves, and their shapes."""
 
     places: tuple[int, ...]
     shapes: tuple[tuple[int, ...], ...]
 
 
 class Flat(nnx.Module):
-    """θ = (θ₁, θ₂, …) ∈ ℝᴺ: every parameter of a model in one vector, one a dtype.
+    """θ = (θ₁, θ₂, …) ∈ ℝᴺ: the parameters of a model one after another in vectors of one dtype.
 
     An optimizer that treats each number alone (Adam, SGD, Lion and their kin, clipping by the
-    global norm) does the same to the vector as to the tree, in one pass instead of one a leaf, and
+    global norm) does the same to the vectors as to the tree, in one pass instead of one a leaf, and
     a step that is called from Python carries a handful of arrays instead of hundreds. What looks
-    at whole matrices (LAMB, Muon, Adafactor, masks by name) needs the tree.
+    at whole matrices (LAMB, Muon, Adafactor, masks by name) needs the tree. A leaf of more than
+    `most` numbers has a vector of its own.
 
     Example:
       >>> model = Flat(vae.mlp(784, (256,), 32, bernoulli(), rngs=nnx.Rngs(0)))
@@ -37,24 +41,23 @@ class Flat(nnx.Module):
       model: any module; it is copied.
       wrt: a Flax filter: which leaves go into the vectors. The others, such as running
         statistics, are kept as they are in `rest`.
+      most: numbers that share a vector.
 
     Raises:
       ValueError: if `wrt` selects no leaf.
     """
 
-    def __init__(self, model: Model, *, wrt: Any = nnx.Param):
+    def __init__(self, model: Model, *, wrt: Any = nnx.Param, most: int = MOST):
         graphdef, params, rest = nnx.split(nnx.clone(model), wrt, ...)
         leaves, treedef = jax.tree.flatten(nnx.to_pure_dict(params))
         if not leaves:
             raise ValueError(f"Flat: wrt selects no parameter of {type(model).__name__}")
-        places: dict[Any, list[int]] = {}
-        for place, leaf in enumerate(leaves):
-            places.setdefault(leaf.dtype, []).append(place)
-        chosen = [[leaves[i] for i in group] for group in places.values()]
+        places = _share(leaves, most)
+        chosen = [[leaves[i] for i in group] for group in places]
         self.groups = nnx.static(
             tuple(
                 Group(tuple(group), tuple(leaf.shape for leaf in parts))
-                for group, parts in zip(places.values(), chosen, strict=True)
+                for group, parts in zip(places, chosen, strict=True)
             )
         )
         self.treedef, self.graphdef = nnx.static(treedef), nnx.static(graphdef)
@@ -73,6 +76,21 @@ class Flat(nnx.Module):
                 leaves[place] = part.reshape(shape)
         params = jax.tree.unflatten(self.treedef, [leaves[i] for i in range(len(leaves))])
         return nnx.merge(self.graphdef, params, self.rest, copy=True)
+
+
+def _share(leaves: Sequence[Array], most: int) -> list[list[int]]:
+    """Places of the leaves that share a vector: of one dtype, together at most `most` numbers."""
+    groups: list[list[int]] = []
+    for dtype in dict.fromkeys(leaf.dtype for leaf in leaves):
+        room = 0
+        for place, leaf in enumerate(leaves):
+            if leaf.dtype == dtype:
+                if leaf.size > room:
+                    groups.append([])
+                    room = most
+                groups[-1].append(place)
+                room -= leaf.size
+    return groups
 
 
 def flat(

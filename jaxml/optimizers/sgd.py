@@ -17,7 +17,7 @@ def sgd(rate: Rate) -> Optimizer:
     Reference: Robbins and Monro 1951.
     """
     return per_leaf(
-        lambda p: (), lambda g, slots, p, eta: (-eta * g, slots), lambda n: (rate_at(rate, n),)
+        lambda p: {}, lambda g, slots, p, eta: (-eta * g, slots), lambda n: (rate_at(rate, n),)
     )
 
 
@@ -82,7 +82,7 @@ def behind(params: PyTree, state: PyTree, decay: float = 0.9) -> PyTree:
       decay: α, as it was given to `nesterov`.
     """
     return jax.tree.map(
-        lambda p, slots: (p - decay * slots["velocity"]).astype(p.dtype), params, state["slots"]
+        lambda p, v: (p - decay * v).astype(p.dtype), params, state["slots"]["velocity"]
     )
 
 

@@ -57,6 +57,17 @@ def values(model):
     return nnx.to_pure_dict(nnx.state(model))
 
 
+def test_large_leaves_have_vectors_of_their_own():
+    """Leaves of one dtype follow each other until a vector is full; none is cut in two."""
+    sizes = [4, 4, 4, 30, 2, 8, 1]
+    model = nnx.List(nnx.Param(jnp.full(n, i)) for i, n in enumerate(sizes))
+    model.append(nnx.Param(jnp.ones(3, jnp.bfloat16)))
+    packed = Flat(model, most=10)
+    held = [np.unique(vector[...].astype(float)).tolist() for vector in packed.vectors]
+    assert held == [[0, 1], [2], [3], [4, 5], [6], [1]]
+    jax.tree.map(np.testing.assert_array_equal, values(packed.unpack()), values(model))
+
+
 def test_packing_and_unpacking_change_nothing():
     """One vector a dtype holds every parameter; unpacked, each is where it was."""
     model = make(jnp.bfloat16)
