@@ -114,16 +114,16 @@ def nadam(rate: Rate, *, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) 
     """
     b1, b2, eps = fraction("b1", b1), fraction("b2", b2), not_negative("eps", eps)
 
-    def step(g, slots, p, eta, first, following, second):
-        m, v = follow(g, slots, b1, b2)
-        ahead = b1 * m / following + (1 - b1) * g / first
-        return -eta * ahead / (jnp.sqrt(v / second) + eps), {"mean": m, "square": v}
+    def coefficients(n):
+        of_mean, of_gradient = b1 / debias(b1, n + 1), (1 - b1) / debias(b1, n)
+        return rate_at(rate, n), of_mean, of_gradient, 1 / jnp.sqrt(debias(b2, n))
 
-    return per_leaf(
-        at_zero,
-        step,
-        lambda n: (rate_at(rate, n), debias(b1, n), debias(b1, n + 1), debias(b2, n)),
-    )
+    def step(g, slots, p, eta, of_mean, of_gradient, inverse):
+        m, v = follow(g, slots, b1, b2)
+        ahead = of_mean * m + of_gradient * g
+        return -eta * ahead / (jnp.sqrt(v) * inverse + eps), {"mean": m, "square": v}
+
+    return per_leaf(at_zero, step, coefficients)
 
 
 def radam(
@@ -177,8 +177,13 @@ def radam(
 def _adam(rate: Rate, b1: float, b2: float, eps: float) -> Optimizer:
     b1, b2, eps = fraction("b1", b1), fraction("b2", b2), not_negative("eps", eps)
 
-    def step(g, slots, p, eta, first, second):
-        m, v = follow(g, slots, b1, b2)
-        return -eta * (m / first) / (jnp.sqrt(v / second) + eps), {"mean": m, "square": v}
+    # Whatever is the same for all numbers is worked out once: one division is left for each.
+    def coefficients(n):
+        first, second = debias(b1, n), debias(b2, n)
+        return jnp.asarray(rate_at(rate, n)).astype(first.dtype) / first, 1 / jnp.sqrt(second)
 
-    return per_leaf(at_zero, step, lambda n: (rate_at(rate, n), debias(b1, n), debias(b2, n)))
+    def step(g, slots, p, eta, inverse):
+        m, v = follow(g, slots, b1, b2)
+        return -eta * m / (jnp.sqrt(v) * inverse + eps), {"mean": m, "square": v}
+
+    return per_leaf(at_zero, step, coefficients)
