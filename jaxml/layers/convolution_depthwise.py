@@ -2,10 +2,12 @@
 """Depthwise convolution and its gradients: shifted multiply-adds, each channel by itself.
 
 XLA's CPU compiler vectorizes a sum of a few shifted images and gives up on a sum of many, and what
-it fuses should fit in the cache: hence one row of taps at a time, and one image at a time.
+it fuses should fit in the cache: hence one row of taps at a time, and one image at a time. Its
+reductions are a reading of memory each: hence sums of the kernel gradient as arrays of some rows.
 """
 
 import itertools
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +16,11 @@ from jax import lax
 from jaxml.layers.convolution_by_tap import pad, shift, taps, wide
 from jaxml.layers.convolution_geometry import Geometry
 from jaxml.types import Array
+
+KEPT = 2**12
+"""Numbers in the sum of a tap that is carried through the loop of the kernel gradient."""
+UNROLLED = 8
+"""Blocks of rows that are added in one turn, at most."""
 
 
 def output(x: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array:
@@ -47,19 +54,60 @@ def input(y: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array:
 
 
 def kernel(x: Array, y: Array, geometry: Geometry, precision: Any) -> Array:
-    """Kernel gradient `(x, y) -> K`: for each tap a sum over batch and positions."""
-    padded = pad(_repeat(x, y.shape[-1]), geometry)
-    window = [s * (m - 1) + 1 for s, m in zip(geometry.stride, geometry.output, strict=True)]
-    size = (len(x), *window, y.shape[-1])
+    """Kernel gradient `(x, y) -> K`: for each tap a sum over batch and positions.
 
-    def at(start: Array) -> Array:
-        seen = lax.dynamic_slice(padded, (0, *start, 0), size)[(slice(None), *strides)]
-        product = seen.astype(wide(x.dtype)) * y.astype(wide(x.dtype))
-        return product.sum(tuple(range(x.ndim - 1)))
+    A turn of the loop reads some rows of one image, which stay in the cache for all taps, and folds
+    their products into one block of rows for each tap.
+    """
+    dtype, channels = wide(x.dtype), y.shape[-1]
+    height, *rest = geometry.output
+    block = max(1, min(height, KEPT // max(1, math.prod(rest) * channels)))
+    blocks = -(-height // block)
+    chunks = -(-blocks // UNROLLED)
+    folded = -(-blocks // chunks)
+    rows = block * folded
 
-    strides = [slice(None, None, s) for s in geometry.stride]
-    starts = jnp.asarray(list(taps(geometry))) * jnp.asarray(geometry.dilation)[None]
-    return lax.map(at, starts).reshape(*geometry.kernel, 1, -1).astype(x.dtype)
+    seen = _with_rows(pad(_repeat(x, channels), geometry), _reach(geometry, chunks * rows))
+    y = _with_rows(y, chunks * rows)
+
+    def turn(i: Array, sums: list[Array]) -> list[Array]:
+        first = i % chunks * rows
+        of_y = _rows(y, i // chunks, first, rows).astype(dtype)
+        of_x = _rows(seen, i // chunks, first * geometry.stride[0], _reach(geometry, rows))
+        local = geometry._replace(input=of_x.shape[:-1], padding=((0, 0),) * (of_x.ndim - 1))
+        return [
+            total + _fold(shift(of_x[None], tap, local)[0].astype(dtype) * of_y, folded)
+            for total, tap in zip(sums, taps(geometry), strict=True)
+        ]
+
+    zeros = [jnp.zeros((block, *rest, channels), dtype) for _ in taps(geometry)]
+    sums = lax.fori_loop(0, len(y) * chunks, turn, zeros)
+    total = jnp.stack([part.sum(tuple(range(part.ndim - 1))) for part in sums])
+    return total.reshape(*geometry.kernel, 1, -1).astype(x.dtype)
+
+
+def _reach(geometry: Geometry, rows: int) -> int:
+    """Rows of the padded input that so many rows of the output see."""
+    taps_high, dilation = geometry.kernel[0], geometry.dilation[0]
+    return geometry.stride[0] * (rows - 1) + 1 + dilation * (taps_high - 1)
+
+
+def _with_rows(x: Array, rows: int) -> Array:
+    """Zeros below, up to so many rows at least."""
+    below = max(0, rows - x.shape[1])
+    return jnp.pad(x, [(0, 0), (0, below), *[(0, 0)] * (x.ndim - 2)]) if below else x
+
+
+def _rows(x: Array, image: Array, first: Array, rows: int) -> Array:
+    """Some rows of one image."""
+    start = (image, first, *(0,) * (x.ndim - 2))
+    return lax.dynamic_slice(x, start, (1, rows, *x.shape[2:]))[0]
+
+
+def _fold(x: Array, parts: int) -> Array:
+    """The sum of so many equal parts of the rows."""
+    block = len(x) // parts
+    return sum((x[i * block : (i + 1) * block] for i in range(1, parts)), start=x[:block])
 
 
 def _repeat(x: Array, features: int) -> Array:

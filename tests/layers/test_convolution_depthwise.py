@@ -45,6 +45,23 @@ def test_is_the_definition(x64, geometry, features, operands, definition):
         np.testing.assert_allclose(got[role], truth, atol=1e-12, rtol=1e-12, err_msg=role)
 
 
+@pytest.mark.parametrize(("kept", "unrolled"), [(1, 1), (20, 2), (50, 3)])
+@pytest.mark.parametrize(
+    "geometry",
+    ["3x3 stride 2, even and odd", "3x2 stride 2x1, dilation 1x2", "1-D causal, dilation 2"],
+    indirect=True,
+)
+def test_blocks_of_rows(monkeypatch, x64, geometry, kept, unrolled, operands, definition):
+    """However the rows are cut, with a rest or without, in several turns an image."""
+    monkeypatch.setattr(depthwise, "KEPT", kept)
+    monkeypatch.setattr(depthwise, "UNROLLED", unrolled)
+    geometry = geometry._replace(groups=4)
+    arrays = operands(geometry, channels=1)
+    pair = arrays["input"], arrays["output"]
+    got = jax.jit(lambda x, y: depthwise.kernel(x, y, geometry, None))(*pair)
+    np.testing.assert_allclose(got, definition["kernel"](*pair, geometry), atol=1e-12, rtol=1e-12)
+
+
 def test_half_precision_is_summed_in_single():
     """256 and eight ones are 264; summed in bfloat16 they would stay at 256."""
     geometry = Geometry((5, 5), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 2)
