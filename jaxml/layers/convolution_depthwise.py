@@ -88,8 +88,8 @@ def kernel(x: Array, y: Array, geometry: Geometry, precision: Any) -> Array:
 
 def _reach(geometry: Geometry, rows: int) -> int:
     """Rows of the padded input that so many rows of the output see."""
-    taps_high, dilation = geometry.kernel[0], geometry.dilation[0]
-    return geometry.stride[0] * (rows - 1) + 1 + dilation * (taps_high - 1)
+    window, dilation = geometry.kernel[0], geometry.dilation[0]
+    return geometry.stride[0] * (rows - 1) + 1 + dilation * (window - 1)
 
 
 def _with_rows(x: Array, rows: int) -> Array:

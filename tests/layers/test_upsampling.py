@@ -30,16 +30,17 @@ def test_bilinear_is_linear_between_centres():
     np.testing.assert_allclose(y, along(along(X, 1, at[0]), 2, at[1]), rtol=1e-5, atol=1e-6)
 
 
-def test_pixels_and_channels_change_places():
+@pytest.mark.parametrize("f", [2, 3])
+def test_pixels_and_channels_change_places(f):
     """y[fi + a, fj + b, o] = x[i, j, (af + b)O + o], and back."""
-    x = np.random.default_rng(1).normal(size=(2, 3, 4, 12)).astype(np.float32)
-    y = upsampling.pixel_shuffle(jnp.asarray(x), 2)
-    assert y.shape == (2, 6, 8, 3)
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 5 * f**2)).astype(np.float32)
+    y = upsampling.pixel_shuffle(jnp.asarray(x), f)
+    assert y.shape == (2, 3 * f, 4 * f, 5)
     for i, j, a, b, o in [(0, 0, 0, 1, 2), (2, 3, 1, 0, 1), (1, 2, 1, 1, 0)]:
         np.testing.assert_array_equal(
-            y[:, 2 * i + a, 2 * j + b, o], x[:, i, j, (2 * a + b) * 3 + o]
+            y[:, f * i + a, f * j + b, o], x[:, i, j, (f * a + b) * 5 + o]
         )
-    np.testing.assert_array_equal(upsampling.pixel_unshuffle(y, 2), x)
+    np.testing.assert_array_equal(upsampling.pixel_unshuffle(y, f), x)
 
 
 def test_unequal_overlap_draws_a_checkerboard_and_upsampling_does_not():
