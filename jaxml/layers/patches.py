@@ -36,7 +36,7 @@ def patches(
         convolution_size(size, k, stride=s)
         for size, k, s in zip(x.shape[1:-1], window, stride, strict=True)
     ]
-    if min(new, default=1) < 1:
+    if any(n < 1 for n in new):
         raise ValueError(f"window {tuple(window)} does not fit into {x.shape[1:-1]}")
     taps = []
     for tap in itertools.product(*map(range, window)):
@@ -65,7 +65,7 @@ def kernel_matrix(
     *window, c, o = kernel.shape
     size = tuple(size)
     new = tuple(n - k + 1 for n, k in zip(size, window, strict=True))
-    if min(new, default=1) < 1:
+    if any(n < 1 for n in new):
         raise ValueError(f"window {tuple(window)} does not fit into {size}")
     where = np.stack(np.meshgrid(*map(np.arange, new), indexing="ij"), -1).reshape(-1, len(new))
     read = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij"), -1).reshape(-1, len(size))

@@ -69,6 +69,13 @@ def test_sizes_count_padding_per_side_or_in_total():
             assert found == (n - k) // s + 1
 
 
+def test_a_window_as_large_as_the_image_fits(x64):
+    """One patch and one row, the image itself."""
+    x, kernel = draw(1, 3, 4, 2), draw(3, 4, 2, 5)
+    np.testing.assert_array_equal(patches(x, (3, 4)), x.reshape(1, 1, 1, -1))
+    np.testing.assert_array_equal(kernel_matrix(kernel, (3, 4)), kernel.reshape(-1, 5).T)
+
+
 def test_windows_that_do_not_fit_are_refused():
     for build in (lambda: patches(draw(1, 3, 1), (4,)), lambda: kernel_matrix(draw(4, 1, 1), (3,))):
         with pytest.raises(ValueError, match="does not fit"):

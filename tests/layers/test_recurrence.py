@@ -150,6 +150,24 @@ def test_ragged_sequences(x64, network, reverse, some):
     np.testing.assert_array_equal(np.asarray(gradient)[~mask], 0)
 
 
+def test_several_batch_axes_are_as_one(x64, network, some):
+    """x `*batch T d` and its mask `*batch T`: two axes or their product."""
+    function, _, kind, _ = network
+    mask = jnp.asarray(np.tri(6, 5, dtype=bool))
+    x, p, state = some.draw((6, 5, 3)), some.parameters(kind), some.start(kind, 6)
+
+    def split(tree):
+        return jax.tree.map(lambda a: a.reshape(2, 3, *a.shape[1:]), tree)
+
+    one, two = jax.jit(
+        lambda x, state, mask: (
+            function(x, p, state, mask=mask),
+            function(split(x), p, split(state), mask=split(mask)),
+        )
+    )(x, state, mask)
+    some.assert_close(two, split(one), atol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("cell", "kind", "function"),
     [

@@ -17,6 +17,13 @@ def test_nearest_repeats_every_pixel():
     np.testing.assert_array_equal(y, np.float32(X)[:, i][:, :, j])
 
 
+@pytest.mark.parametrize(
+    "larger", [upsampling.upsample_nearest, upsampling.upsample_bilinear, upsampling.pixel_shuffle]
+)
+def test_a_factor_of_one_changes_nothing(larger):
+    np.testing.assert_array_equal(larger(jnp.float32(X), 1), np.float32(X))
+
+
 def test_bilinear_is_linear_between_centres():
     """y[i] = x((i + ½)/f − ½), constant beyond the outermost centres."""
     y = upsampling.upsample_bilinear(jnp.float32(X), 2)

@@ -39,4 +39,5 @@ def test_nan_is_no_progress_and_the_start_is_finite():
     """A run that diverges runs out of patience; a checkpoint can hold the beginning."""
     seen = watched([jnp.nan, jnp.nan, 1.0, jnp.nan])
     np.testing.assert_array_equal(seen.since, [1, 2, 0, 1])
+    np.testing.assert_array_equal(seen.at, [-1, -1, 2, 2])
     assert all(np.isfinite(leaf) for leaf in jax.tree.leaves(early_stopping.start()))

@@ -215,6 +215,27 @@ def test_zero_gradients_leave_zero_parameters_finite(name):
     np.testing.assert_array_equal(delta, zero)
 
 
+def test_lamb_trusts_fully_where_a_norm_is_zero():
+    """φ = 1 for a leaf of zeros, which has no size yet, and for a step of zero."""
+    rule, g = optimizers.lamb(0.1, eps=0.0), jnp.asarray([2.0, -3.0])
+    delta, _ = rule.update(g, rule.init(g), 0 * g)
+    np.testing.assert_allclose(delta, [-0.1, 0.1], rtol=1e-6)
+    rule = optimizers.lamb(0.1)
+    delta, _ = rule.update(0 * g, rule.init(g), g)
+    np.testing.assert_array_equal(delta, 0)
+
+
+def test_schedule_free_averages_nothing_while_the_rate_is_zero():
+    """Weights η² of a warm-up begin with 0/0: the average waits, the path stays finite."""
+    warm = optimizers.schedule.warm_up(3, optimizers.schedule.constant(0.1))
+    rule = optimizers.schedule_free(optimizers.sgd(warm), warm)
+    x = jnp.asarray([1.0, -2.0])
+    delta, state = rule.update(x, rule.init(x), x)
+    np.testing.assert_array_equal(delta, 0)
+    delta, _ = rule.update(x, state, x)
+    assert np.all(np.sign(delta) == -np.sign(x))
+
+
 @pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "adagrad", "lamb", "adafactor"])
 def test_a_gradient_that_is_not_finite_is_never_hidden(name):
     """NaN in, NaN out: it is the guard's place to act on it."""

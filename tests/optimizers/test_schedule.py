@@ -75,6 +75,7 @@ def test_bad_shapes_of_schedules_are_refused_by_name():
         (lambda: schedule.cosine(0.1, 0), "length"),
         (lambda: schedule.inverse_square_root(0.1, 0), "length"),
         (lambda: schedule.warm_up(-1, schedule.constant(0.1)), "length"),
+        (lambda: schedule.one_cycle(0.1, 10, rise=0.0), "rise"),
         (lambda: schedule.one_cycle(0.1, 10, rise=1.0), "rise"),
         (lambda: schedule.one_cycle(0.1, 10, last=0.0), "first, last"),
     ]:

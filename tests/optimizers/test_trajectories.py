@@ -167,16 +167,17 @@ def test_single_precision_stays_on_the_path_of_double_precision(name):
         assert error <= np.nanmax([1e-6, 1.1 * allowed])
 
 
-def test_adafactor_factors_the_two_longest_axes(x64):
+@pytest.mark.parametrize("least", [1, 2])
+def test_adafactor_factors_the_two_longest_axes(x64, least):
     """Kernels of three axes, whichever two are the longest, in whichever order."""
-    shapes = {"a": (2, 4, 3), "b": (4, 2, 3), "c": (3, 4, 2), "d": (2, 5)}
+    shapes = {"a": (2, 4, 3), "b": (4, 2, 3), "c": (3, 4, 2), "d": (2, 5), "e": (1, 3)}
     start = {name: jnp.asarray(RNG.normal(size=shape)) for name, shape in shapes.items()}
 
     def loss(params):
         return sum(jnp.sum(jnp.cos(p) + p**4) for p in params.values())
 
-    mine = path(optimizers.adafactor(0.01, least_size=2), loss, start, 40)
-    other = path(factored(0.01, optax.identity(), min_dim_size_to_factor=2), loss, start, 40)
+    mine = path(optimizers.adafactor(0.01, least_size=least), loss, start, 40)
+    other = path(factored(0.01, optax.identity(), min_dim_size_to_factor=least), loss, start, 40)
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-12), mine, other)
 
 
