@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "losses": {"probability"},
     "optimizers": set(),
     "probability": set(),
-    "bijections": set(),
+    "bijections": {"layers"},  # to squeeze an image is to unshuffle its pixels
     "diffusion": {"probability"},
     "metrics": {"probability"},
     "nn": FLOOR_1,
