@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The families: one module each, with its losses, density and sampler."""
 
-from jaxml.models import vae, vqvae
+from jaxml.models import flow, vae, vqvae
 
-__all__ = ["vae", "vqvae"]
+__all__ = ["flow", "vae", "vqvae"]

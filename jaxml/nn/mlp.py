@@ -38,6 +38,7 @@ class MLP(nnx.Module):
       n_context: features of a context that is concatenated to the input.
       activation: a.
       kernel_init: initializer of the weight matrices.
+      last_init: that of the last one, if another; zeros make a flow begin as the identity.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
     """
@@ -51,15 +52,17 @@ class MLP(nnx.Module):
         n_context: int = 0,
         activation: Activation = jax.nn.silu,
         kernel_init: nnx.Initializer = nnx.initializers.lecun_normal(),  # noqa: B008
+        last_init: nnx.Initializer | None = None,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         sizes = (n_in + n_context, *widths, n_out)
         _check_sizes(n_in=n_in, n_out=n_out, widths=min(sizes))
         self.activation = activation
+        inits = [kernel_init] * len(widths) + [last_init or kernel_init]
         self.layers = nnx.List(
-            nnx.Linear(a, b, kernel_init=kernel_init, dtype=dtype, rngs=rngs)
-            for a, b in pairwise(sizes)
+            nnx.Linear(a, b, kernel_init=init, dtype=dtype, rngs=rngs)
+            for (a, b), init in zip(pairwise(sizes), inits, strict=True)
         )
 
     def __call__(

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Shaped
 
-from jaxml.models.vae.model import VAE, Context, posterior
+from jaxml.models.condition import Context
+from jaxml.models.vae.model import VAE, posterior
 from jaxml.models.vae.objective import log_weight
 from jaxml.numerics import logsumexp
 from jaxml.probability import normal

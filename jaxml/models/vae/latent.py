@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxml.models.vae.model import VAE, Context, decode, posterior
+from jaxml.models.condition import Context
+from jaxml.models.vae.model import VAE, decode, posterior
 from jaxml.numerics import norm
 from jaxml.types import Key
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The variational autoencoder: z ~ N(0, I), x ~ p(x|z), and an encoder q(z|x) = N(μ, diag e^ℓ)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,11 +9,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Shaped
 
 from jaxml.losses.likelihood import Likelihood
+from jaxml.models.condition import Context
 from jaxml.numerics import soft_clip, widen
-from jaxml.types import Batch
-
-Context = Float[Array, "batch n_context"] | None
-"""What a conditional model is conditioned on, such as one-hot labels; None if it is not."""
 
 
 class Posterior(NamedTuple):
@@ -94,13 +91,6 @@ def conditional_log_prob(
     raw = raw.reshape(n_samples, n_batch, *raw.shape[1:])
     each = model.likelihood.log_prob(x[None], raw)
     return jnp.sum(each, axis=tuple(range(2, each.ndim)))
-
-
-def unpack(batch: Batch) -> tuple[Shaped[Array, "batch *event"], Context]:
-    """`x` or `{"x": x, "y": context}` as (x, context)."""
-    if not isinstance(batch, Mapping):
-        return batch, None
-    return batch["x"], None if batch.get("y") is None else widen(batch["y"])
 
 
 def _apply(network, x, context):

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from jaxml.losses import variational
-from jaxml.models.vae.model import VAE, Context, conditional_log_prob, posterior, unpack
+from jaxml.models.condition import Context, unpack
+from jaxml.models.vae.model import VAE, conditional_log_prob, posterior
 from jaxml.probability import normal
 from jaxml.types import Batch, Key, Metrics, Scalar
 
