@@ -27,6 +27,7 @@ NAMES = (
     "vqvae_fashion",
     "digits_classifier",
     "optimizers_digits",
+    "flow_toys",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

@@ -7,7 +7,7 @@ images), `encode` (one-hot, missing values, standardization), `pattern` (binary 
 """
 
 from jaxml.data import augment, encode, pattern, text, toy
-from jaxml.data.batches import in_memory, in_order, mapped, n_examples, sha256
+from jaxml.data.batches import drawn, in_memory, in_order, mapped, n_examples, sha256
 from jaxml.data.digits import digits
 from jaxml.data.disk import OnDisk, extract, on_disk
 from jaxml.data.error import DataError
@@ -35,6 +35,7 @@ __all__ = [
     "concatenate",
     "digits",
     "directory",
+    "drawn",
     "encode",
     "example_ids",
     "extract",

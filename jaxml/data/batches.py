@@ -64,6 +64,25 @@ def in_memory(
     return Batches(feed, take, facts)
 
 
+def drawn(sample: Callable[[Key], Batch], key: Key, **facts: str | int | float) -> Batches:
+    """Batch t = sample(fold_in(key, t)): fresh draws at every step, none ever seen twice.
+
+    Args:
+      sample: `key -> batch`; traced into the compiled loop.
+      key: names all draws.
+      **facts: what a resume must find unchanged of the law that `sample` draws from; its name and
+        the key are kept anyway.
+    """
+
+    def feed(first: int, n: int, capacity: int) -> PyTree:
+        return ()
+
+    def take(data: PyTree, step: Array, offset: Array) -> Batch:
+        return sample(jax.random.fold_in(key, step))
+
+    return Batches(feed, take, {"drawn": {"function": _name(sample), "key": _words(key), **facts}})
+
+
 def mapped(batches: Batches, f: Callable[[Batch, Key], Batch], key: Key) -> Batches:
     """Batch t becomes f(batch_t, fold_in(key, t)): augmentation, binarization, dequantization.
 
@@ -74,9 +93,8 @@ def mapped(batches: Batches, f: Callable[[Batch, Key], Batch], key: Key) -> Batc
     def take(data: PyTree, step: Array, offset: Array) -> Batch:
         return f(batches.take(data, step, offset), jax.random.fold_in(key, step))
 
-    words = [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
     facts = {**batches.fingerprint}
-    facts["mapped"] = [*facts.get("mapped", []), {"function": _name(f), "key": words}]
+    facts["mapped"] = [*facts.get("mapped", []), {"function": _name(f), "key": _words(key)}]
     return Batches(batches.feed, take, facts)
 
 
@@ -150,6 +168,10 @@ def _on_device(arrays: PyTree) -> PyTree:
         return jnp.array(leaf, dtype=device_dtype)
 
     return jax.tree_util.tree_map_with_path(put, arrays)
+
+
+def _words(key: Key) -> list[int]:
+    return [int(word) for word in np.asarray(jax.random.key_data(key)).ravel()]
 
 
 def _name(f: Callable) -> str:
