@@ -28,6 +28,7 @@ NAMES = (
     "digits_classifier",
     "optimizers_digits",
     "flow_toys",
+    "spline_bsds300",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

@@ -109,10 +109,13 @@ class Learned(nnx.Module):
     Args:
       bijection: f.
       params: where its parameters begin: a NamedTuple, a dict or a tuple of arrays.
-      constant: fields of the NamedTuple that are not learned. Integers never are.
+      constant: fields of the NamedTuple that are not learned, or True for all of it. Integers
+        never are.
     """
 
-    def __init__(self, bijection: Bijection, params: Any = (), *, constant: Sequence[str] = ()):
+    def __init__(
+        self, bijection: Bijection, params: Any = (), *, constant: Sequence[str] | bool = ()
+    ):
         self.bijection = bijection
         leaves, treedef = jax.tree.flatten_with_path(params)
         self.treedef = nnx.static(treedef)
@@ -136,6 +139,9 @@ class Learned(nnx.Module):
         return self.bijection.inverse(y, self.params())
 
 
-def _is_learned(path: tuple, leaf: Array, constant: Sequence[str]) -> bool:
-    named = any(str(getattr(key, "name", "")) in constant for key in path)
+def _is_learned(path: tuple, leaf: Array, constant: Sequence[str] | bool) -> bool:
+    if isinstance(constant, bool):
+        named = constant
+    else:
+        named = any(str(getattr(key, "name", "")) in constant for key in path)
     return jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) and not named

@@ -140,6 +140,46 @@ def test_a_context_is_a_row_an_example(x64):
     np.testing.assert_allclose(metrics["log_prob"], together.mean(), rtol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["real_nvp", "neural_spline", "maf", "iaf", "planar"])
+def test_derivatives_of_the_density_match_differences_to_second_order(name, x64):
+    """In x and in all parameters along one direction: forward, reverse, forward over reverse."""
+    model = wide(build(name))
+    x = jnp.asarray(RNG.normal(size=(4, 2)))
+    leaves, structure = jax.tree.flatten((model, x))
+    real = [i for i, a in enumerate(leaves) if jnp.issubdtype(a.dtype, jnp.floating)]
+    point = [leaves[i] for i in real]
+    # Signs of factored matrices are not learned, and the log-determinant does not see them.
+    signs = [bool(np.isin(a, (-1, 1)).all()) for a in point]
+    direction = [
+        jnp.zeros_like(a) if sign else jnp.asarray(RNG.normal(size=a.shape))
+        for a, sign in zip(point, signs, strict=True)
+    ]
+
+    def value(moving):
+        changed = list(leaves)
+        for i, leaf in zip(real, moving, strict=True):
+            changed[i] = leaf
+        model, x = jax.tree.unflatten(structure, changed)
+        return flow.log_prob(model, x).sum()
+
+    @jax.jit
+    def along(step):
+        moved = [a + step * v for a, v in zip(point, direction, strict=True)]
+        both = jax.value_and_grad(value)
+        (v, g), (dv, dg) = jax.jvp(both, (moved,), (direction,))
+        return v, sum(jnp.vdot(a, b) for a, b in zip(g, direction, strict=True)), dv, dg, g
+
+    step = 1e-6
+    low, middle, high = (along(s) for s in (-step, 0.0, step))
+    first = (high[0] - low[0]) / (2 * step)
+    np.testing.assert_allclose(middle[1], first, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(middle[2], first, rtol=1e-6, atol=1e-6)
+    for found, a, b in zip(middle[3], high[4], low[4], strict=True):
+        expected = (a - b) / (2 * step)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
 def test_the_reverse_loss_of_the_flow_itself_is_zero(x64):
     """KL(p ‖ p) = 0, draw by draw; of π = c p it is −log c."""
     model = wide(build("iaf"))
