@@ -123,7 +123,9 @@ def test_in_single_precision(name, x64):
 
 
 @pytest.mark.parametrize("dtype", [pytest.param("f8", marks=pytest.mark.slow), "f4"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in CASES]
+)
 def test_gradients_are_finite_everywhere(name, dtype, x64):
     """Of image and log-determinant, both ways, in x and every parameter, outside the domain too."""
     case = CASES[name]
