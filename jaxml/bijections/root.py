@@ -50,15 +50,24 @@ def _search(f, y, params, lower, upper):
         above = f(middle, *params) > y
         return jnp.where(above, a, middle), jnp.where(above, middle, b)
 
-    def newton(_, x):
+    def correction(x):
         value, slope = jax.jvp(lambda x: f(x, *params), (x,), (jnp.ones_like(x),))
-        new = x - (value - y) / jnp.where(slope > 0, slope, 1.0)
+        return (value - y) / jnp.where(slope > 0, slope, 1.0)
+
+    def newton(_, x):
+        new = x - correction(x)
         return jnp.where((new < a) | (new > b), x, new)  # NaN stays NaN
 
     digits = jnp.finfo(y.dtype).nmant
     ends = jax.lax.while_loop(open_, widen, (lower, upper))
     a, b = jax.lax.fori_loop(0, digits + 8, halve, ends)
-    return jax.lax.fori_loop(0, 2, newton, a + 0.5 * (b - a))
+    x = jax.lax.stop_gradient(jax.lax.fori_loop(0, 2, newton, a + 0.5 * (b - a)))
+    # Inside `scan`, forward over reverse, JAX differentiates this body in place of the rule below.
+    # A step of Newton from a constant has the first derivative of the root, a second the next two.
+    for _ in range(2):
+        step = correction(x)
+        x = x - (step - jax.lax.stop_gradient(step))
+    return x
 
 
 @root.defjvp

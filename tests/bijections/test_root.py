@@ -52,3 +52,27 @@ def test_nan_is_not_hidden():
     x = root(cubic, jnp.asarray([jnp.nan, 2.0]), (one,), -one, one)
     np.testing.assert_allclose(x[1], 1.0, rtol=1e-6)
     assert not np.isfinite(x[0])
+
+
+def test_the_rule_and_the_body_have_the_same_derivatives(x64):
+    """Forward over reverse inside `scan` reads the body: to second order as outside."""
+
+    def solve(y):
+        one = jnp.ones_like(y)
+        return root(cubic, y, (0.7 * one,), -one, one).sum()
+
+    def scanned(y):
+        return jax.lax.scan(lambda c, one: (c + solve(one[None]), None), 0.0 * y[0], y)[0]
+
+    y, v = jnp.asarray([0.4, -1.3]), jnp.asarray([1.0, 0.5])
+
+    def along(f, y):
+        return jax.jvp(jax.value_and_grad(f), (y,), (v,))
+
+    (value, slope), (first, second) = along(solve, y)
+    for found, expected in zip(
+        jax.tree.leaves(along(scanned, y)), (value, slope, first, second), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+    twice = jax.jvp(lambda y: along(scanned, y)[1][0], (y,), (v,))[1]
+    np.testing.assert_allclose(twice, jnp.vdot(second, v), rtol=1e-8)
