@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Normalizing flows: `flow.loss(model, batch, key)`, `flow.log_prob`, `flow.sample`, ..."""
 
-from jaxml.models.flow.base import Base, Mixture, Normal, StudentT, Uniform
 from jaxml.models.flow.dense import (
     autoregressive,
     coupling,
@@ -14,6 +13,7 @@ from jaxml.models.flow.dense import (
     real_nvp,
     scale,
 )
+from jaxml.models.flow.distribution import Base, Mixture, Normal, StudentT, Uniform
 from jaxml.models.flow.model import (
     Flow,
     encode,

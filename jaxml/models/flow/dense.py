@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxml import bijections
 from jaxml.bijections import Affine, Bijection, Planar
-from jaxml.models.flow.base import Base, Normal
+from jaxml.models.flow.distribution import Base, Normal
 from jaxml.models.flow.model import Flow
 from jaxml.nn.autoregressive import Autoregressive
 from jaxml.nn.composed import Chain, Inverted, Learned, Stack

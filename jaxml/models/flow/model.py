@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Shaped
 
 from jaxml.models.condition import Context, unpack
-from jaxml.models.flow.base import Base
+from jaxml.models.flow.distribution import Base
 from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Loss, Metrics, Scalar
 
@@ -20,7 +20,7 @@ class Flow(nnx.Module):
     Args:
       layers: f, a module with `forward(x, context) -> (z, log_det)` and `inverse`, such as those
         of `jaxml.nn`.
-      base: the distribution of z, see `jaxml.models.flow.base`.
+      base: the distribution of z, see `jaxml.models.flow.distribution`.
 
     Reference: Rezende and Mohamed 2015, equation 5, arXiv:1505.05770.
     """
