@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxml.data.batches import in_memory, in_order, mapped, n_examples, sha256
+from jaxml.data.batches import drawn, in_memory, in_order, mapped, n_examples, sha256
 from jaxml.data.order import example_ids
 
 N = 50
@@ -178,3 +178,15 @@ def test_arrays_that_the_device_cannot_hold_are_refused():
         in_memory({"name": np.array(["a"])}, 1, jax.random.key(0))
     with pytest.raises(ValueError, match="expected numbers"):
         in_memory({"k": jax.random.split(jax.random.key(0), 4)}, 1, jax.random.key(0))
+
+
+def test_drawn_batches_are_a_function_of_the_step():
+    """Fresh at every step, the same again at the same step, whatever came before."""
+    sample = partial(jax.random.normal, shape=(3,))
+    batches = drawn(sample, jax.random.key(0), law="normal")
+    data = batches.feed(5, 2, 2)
+    one, other = (batches.take(data, jnp.int32(t), jnp.int32(t - 5)) for t in (5, 6))
+    np.testing.assert_array_equal(one, sample(jax.random.fold_in(jax.random.key(0), 5)))
+    assert np.abs(one - other).max() > 0
+    assert batches.fingerprint["drawn"]["law"] == "normal"
+    assert batches.fingerprint != drawn(sample, jax.random.key(1), law="normal").fingerprint

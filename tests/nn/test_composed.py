@@ -63,5 +63,8 @@ def test_what_is_learned_and_what_is_not():
     x = jnp.asarray(RNG.normal(size=(2, 3)), jnp.float32)
     y, _ = layer.forward(x)
     np.testing.assert_allclose(layer.inverse(y)[0], x, atol=1e-5)
+    fixed = Learned(b.Bijection(b.linear, b.linear_inverse, 1), jnp.eye(3), constant=True)
+    _, params, constants = nnx.split(fixed, nnx.Param, Constant)
+    assert (len(jax.tree.leaves(params)), len(jax.tree.leaves(constants))) == (0, 1)
     with pytest.raises(ValueError, match="n: expected"):
         Stack(make, 0, rngs=nnx.Rngs(0))
