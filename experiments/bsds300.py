@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """BSDS300: patches of 8 x 8 grey pixels as vectors of 63 real numbers.
 
-The preprocessing of Uria, Murray and Larochelle 2013 (arXiv:1306.0186, section 4.3): (x + u)/256
+The preprocessing of Uria, Murray and Larochelle 2013 (arXiv:1306.0186): (x + u)/256
 with u uniform in [0, 1), the patch's mean subtracted, the last pixel dropped, since it is minus the
 sum of the others. Noise is drawn anew at every training step, and once for validation and test.
 """

@@ -154,7 +154,7 @@ def divergences(n: int, key: Key, models: Model) -> dict[str, np.ndarray]:
 def draw(pixels: int, model: Model, key: Key) -> Mapping[str, Sheet]:
     """Of every density the exact one, the learned one, and draws from the model."""
     rows = []
-    n = 50 * pixels**2 // 10
+    n = 5 * pixels**2
     z = jax.jit(jax.vmap(partial(flow.sample, n=n)))(model, jax.random.split(key, len(TOYS)))
     side = [side for _, side in TOYS.values()]
     points = jnp.stack([_points(s, pixels) for s in side])

@@ -23,7 +23,7 @@ def affine(
     e^s overflows in float32 at 88.7: a network that gives s should bound it, as
     `jaxml.numerics.soft_clip(raw, 3)` does.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio 2017, equation 7, arXiv:1605.08803.
+    Reference: Dinh, Sohl-Dickstein and Bengio 2017, equation 5, arXiv:1605.08803.
     """
     shift, log_scale = (jnp.broadcast_to(p, x.shape) for p in params)
     return x * jnp.exp(log_scale) + shift, log_scale

@@ -25,7 +25,7 @@ def dequantize(
       levels: L.
 
     Reference: Theis et al. 2016, section 3.1, arXiv:1511.01844; for learned noise Ho et al. 2019,
-    equation 12, arXiv:1902.00275.
+    section 3.1, arXiv:1902.00275.
     """
     whole, noise = widen_all(x, noise)
     y = (whole + noise) / levels

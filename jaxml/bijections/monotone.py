@@ -34,7 +34,7 @@ def sigmoids(x: Value, params: Sigmoids) -> tuple[Value, Value]:
     Both tails are straight lines. In logarithms, and what all terms share is taken out first, so
     that digits are kept where the sum, or one minus it, would round to 0.
 
-    Reference: Huang et al. 2018, equation 8, arXiv:1804.00779.
+    Reference: Huang et al. 2018, section 3.1, arXiv:1804.00779.
     """
     slope, shift, weight = (align(p, x.ndim + 1) for p in params)
     a = softplus(slope + softplus_inverse(jnp.ones((), slope.dtype)))

@@ -40,7 +40,7 @@ def sylvester(x: Vector, params: Sylvester) -> tuple[Vector, Each]:
     Q has orthonormal columns, both R are upper triangular with diagonals in (−1, 1), so that no
     factor of the determinant is 0.
 
-    Reference: van den Berg et al. 2018, equations 11 to 13 and 19, arXiv:1803.05649.
+    Reference: van den Berg et al. 2018, section 3, arXiv:1803.05649.
     """
     q, outer, inner = _matrices(params)
     h = jnp.tanh(x @ q @ inner.T + align(params.offset, x.ndim))

@@ -47,6 +47,7 @@ class Autoregressive(nnx.Module):
 
     def inverse(self, y: Vector, context: Context = None) -> tuple[Vector, LogDet]:
         """x and log |det ∂x/∂y|."""
+        self.network.check(context)
         batch = y.shape[:-1]
         context = None if context is None else context.reshape(-1, context.shape[-1])
         x, log_slope = self._solve(y.reshape(-1, y.shape[-1]), context)

@@ -6,6 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxml import bijections
@@ -99,11 +100,12 @@ def sigmoids(n_units: int = 8) -> Elementwise:
 
     Reference: Huang et al. 2018, section 3.1, arXiv:1804.00779.
     """
-    spread = jnp.linspace(-3.0, 3.0, n_units) if n_units > 1 else jnp.zeros(1)
+    # NumPy: an array of JAX, made first inside a trace, would stay in the cache as its tracer.
+    spread = np.linspace(-3.0, 3.0, n_units) if n_units > 1 else np.zeros(1)
 
     def params(raw):
         slope, shift, weight = jnp.split(raw, 3, axis=-1)
-        start = spread.astype(raw.dtype).reshape((1,) * (raw.ndim - 1) + (-1,))
+        start = jnp.asarray(spread, raw.dtype).reshape((1,) * (raw.ndim - 1) + (-1,))
         return Sigmoids(slope, shift + start, weight)
 
     return Elementwise(

@@ -32,7 +32,8 @@ class MADE(nnx.Module):
       rngs: keys for initialization. The last layer begins at 0.
 
     Raises:
-      ValueError: for an order that is none, and for unequal widths with `residual`.
+      ValueError: for an order that is none, for unequal widths with `residual`, and, when called,
+        for a context that the network does not have or lacks.
 
     Reference: Germain et al. 2015, arXiv:1502.03509.
     """
@@ -73,6 +74,7 @@ class MADE(nnx.Module):
         self, x: Float[Array, "*batch n"], context: Context = None
     ) -> Float[Array, "*batch n raw"]:
         """`n_raw` numbers for each input, made of the inputs before it."""
+        self.check(context)
         *kernels, last = self.masked()
         h = x @ kernels[0] + self.first(context, x.ndim)
         for kernel, bias in zip(kernels[1:], self.biases[1:], strict=True):
@@ -80,6 +82,14 @@ class MADE(nnx.Module):
             h = h + new if self.residual else new
         raw = self.activation(h) @ last.reshape(len(last), -1)
         return raw.reshape(*x.shape, self.n_raw) + self.outermost(context, x.ndim + 1)
+
+    def check(self, context: Context) -> None:
+        """Refuses a context where the network has none, and its absence where it has one."""
+        kernel = self.context
+        if (context is None) != (kernel is None):
+            wanted = "none" if kernel is None else f"{kernel.shape[0]} features"
+            told = "none" if context is None else f"{context.shape[-1]} features"
+            raise ValueError(f"context: expected {wanted}, got {told}")
 
     def masked(self) -> list[Array]:
         """M ⊙ W of every layer, the last one as `(hidden, n, n_raw)`."""

@@ -109,6 +109,24 @@ def test_it_begins_as_the_identity():
         np.testing.assert_allclose(log_det, 0, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["plain", "context"])
+def test_a_context_is_neither_ignored_nor_missing(name):
+    layer, x, context = build(name)
+    x = x.astype(jnp.float32)
+    wrong = jnp.zeros((7, 2)) if context is None else None
+    for way in (layer.forward, layer.inverse):
+        with pytest.raises(ValueError, match="context: expected"):
+            way(x, wrong)
+
+
+def test_options_made_inside_a_trace_serve_outside():
+    """A cached constructor keeps nothing of the trace that called it first."""
+    f = jax.jit(lambda x: elementwise.sigmoids(5).forward(x, jnp.zeros((3, 15)))[0])
+    x = jnp.asarray([-1.0, 0.0, 2.0])
+    inside = f(x)
+    np.testing.assert_allclose(elementwise.sigmoids(5).forward(x, jnp.zeros((3, 15)))[0], inside)
+
+
 def test_networks_that_do_not_fit_are_refused():
     f = elementwise.affine()
     for make, name in [

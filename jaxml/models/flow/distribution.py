@@ -60,7 +60,7 @@ class StudentT(nnx.Module):
       freedom: where the ν_i begin.
       least: below which they never fall; above 2 the variance is finite.
 
-    Reference: Jaini et al. 2020, section 4, arXiv:1907.04481.
+    Reference: Jaini et al. 2020, arXiv:1907.04481.
     """
 
     def __init__(self, *shape: int, freedom: float = 5.0, least: float = 1.0):
