@@ -26,7 +26,7 @@ def lines(effort: Effort, limits: Limits, peer: Peer | None) -> Iterator[dict[st
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    """Forward alone, then both gradients: plain, strided and depthwise."""
+    """Forward alone, then both gradients: plain, strided, depthwise, and narrow on one side."""
     yield forward(2 if tiny else 32, 6 if tiny else 28, 4 if tiny else 64)
     for window, stride, groups in ((3, 1, False), (3, 2, False), (4, 2, False), (3, 1, True)):
         yield gradients(
@@ -38,6 +38,10 @@ def cases(tiny: bool) -> Iterator[Case]:
             depthwise=groups,
         )
     yield gradients(2 if tiny else 16, 8 if tiny else 32, 4 if tiny else 64, 7, 1, depthwise=True)
+    # The first and the last convolution of a network over images.
+    n, size, wide = (2, 6, 8) if tiny else (32, 28, 64)
+    for channels, features in ((1, wide), (wide, 2)):
+        yield gradients(n, size, channels, 3, 1, features=features)
 
 
 def forward(n: int, size: int, channels: int) -> Case:
@@ -55,12 +59,20 @@ def forward(n: int, size: int, channels: int) -> Case:
 
 
 def gradients(
-    n: int, size: int, channels: int, window: int, stride: int, *, depthwise: bool
+    n: int,
+    size: int,
+    channels: int,
+    window: int,
+    stride: int,
+    *,
+    depthwise: bool = False,
+    features: int | None = None,
 ) -> Case:
-    """Value, input gradient and kernel gradient of Σy²."""
+    """Value, input gradient and kernel gradient of Σy², to as many features as channels if None."""
+    features = channels if features is None else features
     groups, padding = channels if depthwise else 1, (window - 1) // 2
     x = jax.random.normal(jax.random.key(0), (n, size, size, channels))
-    shape = (window, window, channels // groups, channels)
+    shape = (window, window, channels // groups, features)
     kernel = 0.1 * jax.random.normal(jax.random.key(1), shape)
 
     def ours(x: Array, kernel: Array) -> Array:
@@ -68,16 +80,17 @@ def gradients(
 
     plain = native(stride, padding, groups)
     sizes = {"n": n, "size": size, "channels": channels, "window": window, "stride": stride}
+    change = "" if features == channels else f" to {features}"
     return Case(
         f"{'depthwise' if depthwise else 'gradients'} {window}x{window}, stride {stride}, "
-        f"{n}x{size}x{size}x{channels}",
+        f"{n}x{size}x{size}x{channels}{change}",
         {
             "ours": Work(both(ours), (x, kernel)),
             "ours in a loop": looped(ours, x, kernel),
             "native": Work(both(plain), (x, kernel)),
             "native in a loop": looped(plain, x, kernel, 2),  # up to ten seconds each
         },
-        ("convolution", {**sizes, "groups": groups}),
+        ("convolution", {**sizes, "features": features, "groups": groups}),
     )
 
 

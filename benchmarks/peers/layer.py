@@ -41,11 +41,19 @@ def batch_norm_relu(*, variant: str, n: int, size: int, channels: int):
 
 
 def convolution(
-    *, variant: str, n: int, size: int, channels: int, window: int, stride: int, groups: int
+    *,
+    variant: str,
+    n: int,
+    size: int,
+    channels: int,
+    features: int,
+    window: int,
+    stride: int,
+    groups: int,
 ):
     """A convolution, both gradients."""
     module = nn.Conv2d(
-        channels, channels, window, stride, padding=(window - 1) // 2, groups=groups, bias=False
+        channels, features, window, stride, padding=(window - 1) // 2, groups=groups, bias=False
     )
     return module_step(module, (n, channels, size, size), variant)
 

@@ -16,7 +16,7 @@ def output(x: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array
     """The convolution `(x, K) -> y`: a sum of products with the input shifted by each tap."""
     padded = pad(x, geometry)
     total = sum(
-        _product(shift(padded, tap, geometry), kernel[tap], geometry.groups, precision)
+        product(shift(padded, tap, geometry), kernel[tap], geometry.groups, precision)
         for tap in taps(geometry)
     )
     return jnp.asarray(total).astype(x.dtype)
@@ -26,7 +26,7 @@ def input(y: Array, kernel: Array, geometry: Geometry, precision: Any) -> Array:
     """Input gradient `(y, K) -> x`: a sum of products, each written where its tap reads."""
     groups = geometry.groups
     total = sum(
-        _spread(_product(y, _swap(kernel[tap], groups), groups, precision), tap, geometry)
+        spread(product(y, _swap(kernel[tap], groups), groups, precision), tap, geometry)
         for tap in taps(geometry)
     )
     return jnp.asarray(total).astype(y.dtype)
@@ -36,7 +36,7 @@ def kernel(x: Array, y: Array, geometry: Geometry, precision: Any) -> Array:
     """Kernel gradient `(x, y) -> K`: for each tap one product over batch and positions."""
     padded = pad(x, geometry)
     parts = [
-        _correlation(shift(padded, tap, geometry), y, geometry.groups, precision)
+        correlation(shift(padded, tap, geometry), y, geometry.groups, precision)
         for tap in taps(geometry)
     ]
     return jnp.stack(parts).reshape(*geometry.kernel, *parts[0].shape).astype(x.dtype)
@@ -67,8 +67,8 @@ def shift(padded: Array, tap: Sizes, geometry: Geometry) -> Array:
     )
 
 
-def _spread(part: Array, tap: Sizes, geometry: Geometry) -> Array:
-    """The transpose of `_shift` after `_pad`: zeros everywhere else."""
+def spread(part: Array, tap: Sizes, geometry: Geometry) -> Array:
+    """The transpose of `shift` after `pad`: zeros everywhere else."""
     sides = []
     n_k_s = zip(tap, geometry.input, *geometry[2:5], geometry.output, strict=True)
     for k, n, s, (low, _), d, m in n_k_s:
@@ -88,7 +88,7 @@ def _swap(matrix: Array, groups: int) -> Array:
     return blocks.swapaxes(0, 2).reshape(-1, groups * len(matrix))
 
 
-def _product(x: Array, matrix: Array, groups: int, precision: Any) -> Array:
+def product(x: Array, matrix: Array, groups: int, precision: Any) -> Array:
     """`x[..., g, i] matrix[i, g, o] -> [..., g, o]` with the channels flat on both sides."""
     sums = wide(x.dtype)
     if groups == 1:
@@ -100,17 +100,17 @@ def _product(x: Array, matrix: Array, groups: int, precision: Any) -> Array:
             preferred_element_type=sums,
         )
     blocks = x.reshape(*x.shape[:-1], groups, -1)
-    product = lax.dot_general(
+    found = lax.dot_general(
         blocks,
         matrix.reshape(len(matrix), groups, -1),
         (((x.ndim,), (0,)), ((x.ndim - 1,), (1,))),
         precision=precision,
         preferred_element_type=sums,
     )
-    return jnp.moveaxis(product, 0, -2).reshape(*x.shape[:-1], -1)
+    return jnp.moveaxis(found, 0, -2).reshape(*x.shape[:-1], -1)
 
 
-def _correlation(x: Array, y: Array, groups: int, precision: Any) -> Array:
+def correlation(x: Array, y: Array, groups: int, precision: Any) -> Array:
     """`sum_{n, positions} x[n, ..., g, i] y[n, ..., g, o] -> [i, g o]`."""
     sums = wide(x.dtype)
     over = tuple(range(x.ndim - 1))

@@ -11,6 +11,7 @@ from jaxml.layers import (
     convolution_by_tap,
     convolution_by_window,
     convolution_depthwise,
+    convolution_narrow,
 )
 from jaxml.layers.convolution_form import form
 from jaxml.layers.convolution_geometry import Geometry
@@ -29,6 +30,13 @@ def geometry(window, groups=1):
         ((3, 3), 4, 1, 1, jnp.float32, convolution_depthwise),
         ((3, 3), 4, 1, 4, jnp.float64, convolution_depthwise),
         ((3, 3), 4, 1, 5, jnp.float32, convolution_by_window),
+        ((3, 3), 1, 2, 8, jnp.float32, convolution_narrow),
+        ((3, 3), 1, 8, 2, jnp.float32, convolution_narrow),
+        ((3, 3), 1, 3, 8, jnp.float32, convolution_by_window),
+        ((5, 5), 1, 2, 8, jnp.float32, convolution_by_window),
+        ((3, 3), 1, 2, 8, jnp.bfloat16, convolution_by_window),
+        ((3, 3), 2, 2, 8, jnp.float32, convolution_by_window),
+        ((3, 3), 1, 2, 8, jnp.float64, convolution_by_tap),
         ((1, 1), 1, 8, 8, jnp.float32, convolution_by_tap),
         ((3, 3), 1, 8, 8, jnp.float64, convolution_by_tap),
     ],
