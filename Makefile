@@ -47,9 +47,9 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[experiments,data,tensorboard]"
+	$(PIP) -e ".[experiments,data,tensorboard,ode]"
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[experiments,data,tensorboard,test,lint]"
+	$(PIP) -e ".[experiments,data,tensorboard,ode,test,lint]"
 	@touch $@ $(VENV)/.demo

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bijections: `(x, params) -> (y, log_det)` with their inverses, and what composes them."""
 
+from jaxml.bijections import ode
 from jaxml.bijections.affine import Affine, actnorm, affine, affine_inverse
 from jaxml.bijections.bijection import Bijection, sum_last
 from jaxml.bijections.compose import (
@@ -11,6 +12,7 @@ from jaxml.bijections.compose import (
     scan,
     side_by_side,
 )
+from jaxml.bijections.continuous import Path, transport
 from jaxml.bijections.dequantization import dequantize, quantize, uniform_noise
 from jaxml.bijections.elementary import (
     arctanh,
@@ -55,16 +57,19 @@ from jaxml.bijections.spline import (
 )
 from jaxml.bijections.squeeze import join, split, squeeze
 from jaxml.bijections.sylvester import Sylvester, orthonormal, sylvester, sylvester_inverse
+from jaxml.bijections.trace import Trace, exact_trace, hutchinson_trace
 
 __all__ = [
     "Affine",
     "Bijection",
     "Limit",
+    "Path",
     "Planar",
     "Radial",
     "Sigmoids",
     "Spline",
     "Sylvester",
+    "Trace",
     "Triangular",
     "actnorm",
     "affine",
@@ -75,7 +80,9 @@ __all__ = [
     "circular_spline_inverse",
     "conditional",
     "dequantize",
+    "exact_trace",
     "from_positive",
+    "hutchinson_trace",
     "independent",
     "interval_spline",
     "interval_spline_inverse",
@@ -89,6 +96,7 @@ __all__ = [
     "lu_linear",
     "lu_linear_inverse",
     "lu_rotation",
+    "ode",
     "orthonormal",
     "permutation",
     "planar",
@@ -114,5 +122,6 @@ __all__ = [
     "sylvester_inverse",
     "tanh",
     "to_positive",
+    "transport",
     "uniform_noise",
 ]

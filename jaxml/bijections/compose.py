@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bijections made of bijections: inverted, chained, repeated, conditional, side by side."""
+"""Bijections made of bijections: inverted, chained, repeated, conditional, side by side.
+
+Constructors are cached: equal parts give the same object, so that layers built alike can be stacked
+and share one compiled program.
+"""
 
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +20,7 @@ def invert(bijection: Bijection) -> Bijection:
     return Bijection(bijection.inverse, bijection.forward, bijection.event)
 
 
+@cache
 def independent(bijection: Bijection, n_axes: int) -> Bijection:
     """The same map, of which n more axes are one event: log-determinants are summed over them.
 
@@ -34,6 +40,7 @@ def independent(bijection: Bijection, n_axes: int) -> Bijection:
     return Bijection(summed(bijection.forward), summed(bijection.inverse), bijection.event + n_axes)
 
 
+@cache
 def chain(*bijections: Bijection) -> Bijection:
     """f_k ∘ … ∘ f_1, the first one first; log-determinants add up.
 
@@ -64,6 +71,7 @@ def chain(*bijections: Bijection) -> Bijection:
     return Bijection(forward, inverse, event)
 
 
+@cache
 def scan(bijection: Bijection, *, unroll: int = 1) -> Bijection:
     """f(·; θ_n) ∘ … ∘ f(·; θ_1): alike but for parameters, which are stacked along a first axis.
 
@@ -104,6 +112,7 @@ def conditional(bijection: Bijection, parameters: Callable[[Params, Array], Para
     return Bijection(forward, inverse, bijection.event)
 
 
+@cache
 def side_by_side(bijection: Bijection) -> Bijection:
     """f(x_i; θ_i) for every entry i of one more axis of events: `vmap`, log-determinants added up.
 

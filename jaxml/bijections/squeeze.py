@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Space into channels and back: how image flows change resolution."""
 
+from functools import cache
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -8,6 +10,7 @@ from jaxml.bijections.bijection import Bijection
 from jaxml.layers.upsampling import pixel_shuffle, pixel_unshuffle
 
 
+@cache
 def squeeze(factor: int = 2) -> Bijection:
     """f × f pixels of c channels as one pixel of cf² channels; log-determinant 0.
 

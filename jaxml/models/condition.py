@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Shaped
 from jaxml.numerics import widen
 from jaxml.types import Batch
 
-Context = Float[Array, "batch n_context"] | None
+Context = Float[Array, "batch *context"] | None
 """What a conditional model is conditioned on, such as one-hot labels; None if it is not."""
 
 

@@ -15,8 +15,11 @@ from jaxtyping import Array, Float
 from jaxml.bijections import Bijection
 
 Event = Float[Array, "*batch_and_event"]
+Moved = Float[Array, "*batch_and_moved"]
+"""What becomes of an event: a layer may change its shape, as squeezing does."""
 LogDet = Float[Array, "*batch"]
-Context = Float[Array, "*batch n_context"] | None
+Context = Float[Array, "*places n_context"] | None
+"""A vector an example, or, where events are images, one a position."""
 Layer = Any
 """A module with `forward` and `inverse`."""
 
@@ -31,7 +34,7 @@ class Chain(nnx.Module):
     def __init__(self, layers: Sequence[Layer]):
         self.layers = nnx.List(layers)
 
-    def forward(self, x: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def forward(self, x: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """y and log |det ∂y/∂x|."""
         total = jnp.zeros((), x.dtype)
         for layer in self.layers:
@@ -39,13 +42,24 @@ class Chain(nnx.Module):
             total = total + log_det
         return x, total
 
-    def inverse(self, y: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def inverse(self, y: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """x and log |det ∂x/∂y|."""
         total = jnp.zeros((), y.dtype)
         for layer in reversed(self.layers):
             y, log_det = layer.inverse(y, context)
             total = total + log_det
         return y, total
+
+
+def stacked(make: Callable[[nnx.Rngs], Layer], n: int, *, rngs: nnx.Rngs) -> Layer:
+    """One module that holds the parameters of n alike along a first axis, as `lax.scan` reads them.
+
+    Raises:
+      ValueError: if n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n: expected at least 1, got {n}")
+    return jax.tree.map(lambda *a: jnp.stack(a), *(make(rngs) for _ in range(n)))
 
 
 class Stack(nnx.Module):
@@ -64,12 +78,10 @@ class Stack(nnx.Module):
     def __init__(
         self, make: Callable[[nnx.Rngs], Layer], n: int, *, unroll: int = 1, rngs: nnx.Rngs
     ):
-        if n < 1:
-            raise ValueError(f"n: expected at least 1, got {n}")
         self.unroll = unroll
-        self.layers = jax.tree.map(lambda *a: jnp.stack(a), *(make(rngs) for _ in range(n)))
+        self.layers = stacked(make, n, rngs=rngs)
 
-    def forward(self, x: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def forward(self, x: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """y and log |det ∂y/∂x|."""
 
         def step(x, layer):
@@ -78,7 +90,7 @@ class Stack(nnx.Module):
         y, log_dets = jax.lax.scan(step, x, self.layers, unroll=self.unroll)
         return y, log_dets.sum(0)
 
-    def inverse(self, y: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def inverse(self, y: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """x and log |det ∂x/∂y|."""
 
         def step(y, layer):
@@ -94,11 +106,11 @@ class Inverted(nnx.Module):
     def __init__(self, layer: Layer):
         self.layer = layer
 
-    def forward(self, x: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def forward(self, x: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """f⁻¹(x)."""
         return self.layer.inverse(x, context)
 
-    def inverse(self, y: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def inverse(self, y: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """f(y)."""
         return self.layer.forward(y, context)
 
@@ -128,12 +140,12 @@ class Learned(nnx.Module):
         """The parameters as the bijection takes them."""
         return jax.tree.unflatten(self.treedef, [leaf[...] for leaf in self.leaves])
 
-    def forward(self, x: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def forward(self, x: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """f(x)."""
         del context
         return self.bijection.forward(x, self.params())
 
-    def inverse(self, y: Event, context: Context = None) -> tuple[Event, LogDet]:
+    def inverse(self, y: Event, context: Context = None) -> tuple[Moved, LogDet]:
         """f⁻¹(y)."""
         del context
         return self.bijection.inverse(y, self.params())

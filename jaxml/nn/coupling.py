@@ -6,14 +6,11 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxml.bijections import join, split, sum_last
+from jaxml.nn.composed import Context, Event, LogDet
 from jaxml.nn.elementwise import Elementwise
-
-Event = Float[Array, "*batch_and_event"]
-LogDet = Float[Array, "*batch"]
-Context = Float[Array, "*batch n_context"] | None
 
 
 class Coupling(nnx.Module):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Normalizing flows: `flow.loss(model, batch, key)`, `flow.log_prob`, `flow.sample`, ..."""
 
+from jaxml.models.flow import dequantized
+from jaxml.models.flow.continuous import ffjord, ffjord_loss
 from jaxml.models.flow.dense import (
     autoregressive,
     coupling,
@@ -13,7 +15,15 @@ from jaxml.models.flow.dense import (
     real_nvp,
     scale,
 )
+from jaxml.models.flow.dequantized import Dequantized
 from jaxml.models.flow.distribution import Base, Mixture, Normal, StudentT, Uniform
+from jaxml.models.flow.image import (
+    from_unit_interval,
+    glow,
+    glow_step,
+    multiscale_real_nvp,
+    noise,
+)
 from jaxml.models.flow.model import (
     Flow,
     encode,
@@ -23,10 +33,12 @@ from jaxml.models.flow.model import (
     reverse_loss,
     sample,
     sample_and_log_prob,
+    start,
 )
 
 __all__ = [
     "Base",
+    "Dequantized",
     "Flow",
     "Mixture",
     "Normal",
@@ -34,19 +46,28 @@ __all__ = [
     "Uniform",
     "autoregressive",
     "coupling",
+    "dequantized",
     "encode",
+    "ffjord",
+    "ffjord_loss",
+    "from_unit_interval",
     "generate",
+    "glow",
+    "glow_step",
     "iaf",
     "log_prob",
     "loss",
     "maf",
     "mixing",
+    "multiscale_real_nvp",
     "neural_spline",
     "nice",
+    "noise",
     "planar",
     "real_nvp",
     "reverse_loss",
     "sample",
     "sample_and_log_prob",
     "scale",
+    "start",
 ]

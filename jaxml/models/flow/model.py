@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxml.models.condition import Context, unpack
 from jaxml.models.flow.distribution import Base
+from jaxml.nn import data_dependent
 from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Loss, Metrics, Scalar
 
@@ -53,16 +54,21 @@ def sample_and_log_prob(
 
 def encode(
     model: Flow, x: Shaped[Array, "batch *event"], *, context: Context = None
-) -> Float[Array, "batch *event"]:
+) -> Float[Array, "batch *noise"]:
     """z = f(x), the noise that x came from."""
     return model.layers.forward(widen(x), context)[0]
 
 
 def generate(
-    model: Flow, z: Float[Array, "batch *event"], *, context: Context = None
+    model: Flow, z: Float[Array, "batch *noise"], *, context: Context = None
 ) -> Float[Array, "batch *event"]:
     """x = f⁻¹(z)."""
     return model.layers.inverse(z, context)[0]
+
+
+def start(model: Flow, x: Shaped[Array, "batch *event"], *, context: Context = None) -> Flow:
+    """The flow with every activation normalization begun from this batch; see `jaxml.nn.start`."""
+    return Flow(data_dependent.start(model.layers, widen(x), context)[1], model.base)
 
 
 def loss(model: Flow, batch: Batch, key: Key) -> tuple[Scalar, Metrics]:

@@ -3,6 +3,7 @@
 
 from functools import partial
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,15 @@ import pytest
 import scipy.stats
 from flax import nnx
 
-from jaxml.bijections import Affine, Bijection, affine_inverse, independent, linear, linear_inverse
+from jaxml.bijections import (
+    Affine,
+    Bijection,
+    affine_inverse,
+    independent,
+    linear,
+    linear_inverse,
+    ode,
+)
 from jaxml.bijections import affine as affine_map
 from jaxml.models import flow
 from jaxml.nn import Chain, Learned, elementwise
@@ -43,6 +52,13 @@ FLOWS = {
     "iaf": partial(flow.iaf, 2, 2, widths=(16,)),
     "sigmoids": partial(flow.autoregressive, 2, 2, elementwise.sigmoids(4), widths=(16,)),
     "planar": partial(flow.planar, 2, 4),
+    "ffjord": partial(
+        flow.ffjord,
+        2,
+        widths=(16,),
+        time=4.0,
+        solver=ode.adaptive(1e-9, 1e-9, method=diffrax.Dopri8()),
+    ),
     "mixture": lambda rngs: flow.real_nvp(
         2, 1, widths=(8,), base=flow.Mixture(2, 3, rngs=rngs), rngs=rngs
     ),
