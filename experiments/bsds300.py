@@ -38,13 +38,29 @@ class Patches(NamedTuple):
     protocol: dict[str, str]
 
 
+def flip(batch: Array, key: Key) -> Array:
+    """Each patch `(n, 64)` turned upside down, mirrored, both or neither, at random."""
+    patches = batch.reshape(-1, 8, 8)
+    up, side = jax.random.bernoulli(key, 0.5, (2, len(batch), 1, 1))
+    patches = jnp.where(up, patches[:, ::-1], patches)
+    return jnp.where(side, patches[:, :, ::-1], patches).reshape(batch.shape)
+
+
+def flip_and_prepare(batch: Array, key: Key) -> Array:
+    """What training sees: `prepare` of flipped patches."""
+    flip_key, noise_key = jax.random.split(key)
+    return prepare(flip(batch, flip_key), noise_key)
+
+
 def prepare(batch: Array, key: Key) -> Array:
     """Bytes `(n, 64)` as real numbers `(n, 63)` with fresh noise."""
     x, _ = dequantize(batch, uniform_noise(batch, key), 256)
     return (x - x.mean(-1, keepdims=True))[:, :DIM]
 
 
-def patches(data_dir: str | None, batch_size: int, key: Key, *, n_test: int) -> Patches:
+def patches(
+    data_dir: str | None, batch_size: int, key: Key, *, n_test: int, flips: bool = True
+) -> Patches:
     """The patches of `bsds300_patches.npz`: 99,000 to train, 10,000 to validate, 30,000 to test.
 
     Args:
@@ -52,6 +68,7 @@ def patches(data_dir: str | None, batch_size: int, key: Key, *, n_test: int) -> 
       batch_size: examples a step.
       key: the order of the examples and the noise of training.
       n_test: how many test patches, from the first.
+      flips: whether training patches are flipped at random: 99,000 are few.
 
     Raises:
       DataError: if the file is missing, or not the pinned one.
@@ -69,10 +86,12 @@ def patches(data_dir: str | None, batch_size: int, key: Key, *, n_test: int) -> 
         "data": "BSDS300 patches",
         "split": "test" if len(test) == 30_000 else f"test, first {len(test)}",
         "dequantization": "uniform, 256 levels",
-        "training patches": str(len(train)),
+        "training patches": f"{len(train)}{', flipped at random' if flips else ''}",
         "sha256": sha256(test),
     }
-    batches = mapped(in_memory(train, batch_size, order_key), prepare, noise_key)
+    batches = mapped(
+        in_memory(train, batch_size, order_key), flip_and_prepare if flips else prepare, noise_key
+    )
     return Patches(batches, whitening, valid, test, protocol)
 
 

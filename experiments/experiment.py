@@ -28,7 +28,11 @@ NAMES = (
     "digits_classifier",
     "optimizers_digits",
     "flow_toys",
+    "flow_uci",
     "spline_bsds300",
+    "flow_digits",
+    "realnvp_mnist",
+    "glow_mnist",
 )
 """Every experiment, in the order in which a reader should meet them."""
 
