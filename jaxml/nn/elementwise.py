@@ -79,15 +79,19 @@ def spline(n_bins: int = 8, limit: Limit = Limit()) -> Elementwise:  # noqa: B00
 
     Reference: Durkan et al. 2019, section 3.1, arXiv:1906.04032.
     """
+    n_raw = 3 * n_bins - 1
 
-    def params(raw):
-        return Spline(raw[..., :n_bins], raw[..., n_bins : 2 * n_bins], raw[..., 2 * n_bins :])
+    def along_one_axis(function):
+        # A CPU's vectors run along the last axis of the values, which may be as short as 2.
+        def map_(x, raw):
+            params = Spline(*jnp.split(raw.reshape(-1, n_raw), (n_bins, 2 * n_bins), axis=-1))
+            y, log_slope = function(x.reshape(-1), params, limit)
+            return y.reshape(x.shape), log_slope.reshape(x.shape)
 
-    return Elementwise(
-        3 * n_bins - 1,
-        lambda x, raw: bijections.spline(x, params(raw), limit),
-        lambda y, raw: bijections.spline_inverse(y, params(raw), limit),
-    )
+        return map_
+
+    forward, inverse = map(along_one_axis, (bijections.spline, bijections.spline_inverse))
+    return Elementwise(n_raw, forward, inverse)
 
 
 @cache
