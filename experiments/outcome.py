@@ -31,6 +31,8 @@ def look(run: Run, experiment: Experiment, step: int, model: Model, state: State
     numbers = experiment.validate(learned, jax.random.fold_in(key, LOOK))
     with open_log(run.directory / pages.VALIDATION, step - 1) as append:
         append(step, {name: np.array([value]) for name, value in numbers.items()})
+    with open_log(run.directory / pages.TIMES, step - 1) as append:
+        append(step, {"seconds": np.array([run.seconds])})
     draw(run.directory, experiment, learned, key, f"step-{step:07d}-")
 
 

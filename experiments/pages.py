@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments import config
 from experiments.experiment import find
 from jaxml.metrics import from_json
@@ -16,6 +18,8 @@ from jaxml.training import figure, log, report
 from jaxml.training.run import METRICS, RESULT
 
 VALIDATION = "validation.jsonl"
+TIMES = "times.jsonl"
+"""How long the run had been trained at each validation; apart, for it is not the same twice."""
 
 
 def write(directory: Path, settings: Any, diagnosis: Mapping[str, Any], *, draws: bool) -> Path:
@@ -45,7 +49,7 @@ def curves(directory: Path, name: str) -> Mapping[str, Mapping[str, figure.Serie
     own = getattr(find(name), "panels", None)
     if own:
         return own(log.read(directory / METRICS))
-    panels = {}
+    panels: dict[str, dict[str, figure.Series]] = {}
     for split, file in (("train", METRICS), ("validation", VALIDATION)):
         if not (directory / file).exists():
             continue
@@ -55,7 +59,22 @@ def curves(directory: Path, name: str) -> Mapping[str, Mapping[str, figure.Serie
         }
         for panel, group in figure.panels(columns).items():
             panels.setdefault(panel, {}).update(group)
-    return panels
+    return {**panels, **against_time(directory)}
+
+
+def against_time(directory: Path) -> Mapping[str, Mapping[str, figure.Series]]:
+    """The first number of the validation over the minutes, or seconds, of training."""
+    if not (directory / VALIDATION).exists() or not (directory / TIMES).exists():
+        return {}
+    validation, times = log.read(directory / VALIDATION), log.read(directory / TIMES)
+    name = next((name for name in validation if name != "step"), "step")
+    both, at, at_time = np.intersect1d(validation["step"], times["step"], return_indices=True)
+    if name == "step" or len(both) < 2:
+        return {}
+    seconds = times["seconds"][at_time]
+    unit, size = ("minutes", 60) if seconds[-1] >= 300 else ("seconds", 1)
+    series = figure.Series(seconds / size, validation[name][at], unit)
+    return {f"{name} against {unit}": {"validation": series}}
 
 
 def sheets(directory: Path) -> Mapping[str, list[tuple[str, Path]]]:

@@ -58,7 +58,8 @@ def curves(
             axes.set_title(start, loc="right", fontsize=style.SMALL, color=style.FAINT, pad=8)
         if len(traces) > 1:
             axes.legend(frameon=False, fontsize=style.SMALL, labelcolor=style.INK)
-        axes.set_xlabel("step", fontsize=style.SMALL, color=style.FAINT)
+        axis = next(Series(*s).axis for s in panels[title].values())
+        axes.set_xlabel(axis, fontsize=style.SMALL, color=style.FAINT)
         axes.xaxis.set_major_locator(_locator())
     style.save(figure, path)
 

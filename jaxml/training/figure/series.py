@@ -14,10 +14,11 @@ N_BINS = 400
 
 
 class Series(NamedTuple):
-    """Values at steps; NaN where there is none."""
+    """Values at steps, or along another axis that has a name; NaN where there is none."""
 
     steps: np.ndarray
     values: np.ndarray
+    axis: str = "step"
 
 
 class Trace(NamedTuple):

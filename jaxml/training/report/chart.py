@@ -22,6 +22,7 @@ def curves(title: str, group: Mapping[str, Series]) -> Html | None:
     traces = {label: trace(Series(*s)) for label, s in group.items() if np.isfinite(s[1]).any()}
     if not traces:
         return None
+    axis = next(Series(*s).axis for s in group.values())
     window = frame(list(traces.values()))
     legend = [
         element("span", element("i", class_=f"key c{i % 10}"), f"{label} ",
@@ -31,8 +32,8 @@ def curves(title: str, group: Mapping[str, Series]) -> Html | None:
     if window.start is not None:
         legend.append(element("span", f"starts at {number(window.start)}"))
     told = ", ".join(
-        f"{label} from {number(t.first)} at step {t.x[0]:.0f} to {number(float(t.smooth[-1]))} "
-        f"at step {t.x[-1]:.0f}"
+        f"{label} from {number(t.first)} at {axis} {t.x[0]:.0f} to {number(float(t.smooth[-1]))} "
+        f"at {axis} {t.x[-1]:.0f}"
         for label, t in traces.items()
     )
     return element(

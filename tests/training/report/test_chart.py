@@ -132,3 +132,10 @@ def test_bars_are_as_high_as_their_values():
     np.testing.assert_allclose(height[:3] / height[0], [1, 0.5, 0.25], atol=0.01)
     assert y[2] == pytest.approx(y[0] + height[0], abs=0.2)
     assert height[3] <= 0.5
+
+
+def test_another_axis_than_the_step_is_named():
+    """What is read aloud says minutes where the axis shows minutes."""
+    group = {"validation": Series(np.array([1.0, 2.0]), np.array([3.0, 2.5]), "minutes")}
+    markup = str(chart.curves("bits", group))
+    assert "validation from 3 at minutes 1 to 2.5 at minutes 2" in markup
