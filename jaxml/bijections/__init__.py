@@ -42,6 +42,13 @@ from jaxml.bijections.planar import (
     radial,
     radial_inverse,
 )
+from jaxml.bijections.residual import (
+    fixed_point,
+    log_det_series,
+    residual,
+    residual_inverse,
+    series_bound,
+)
 from jaxml.bijections.root import root
 from jaxml.bijections.spline import (
     Limit,
@@ -81,6 +88,7 @@ __all__ = [
     "conditional",
     "dequantize",
     "exact_trace",
+    "fixed_point",
     "from_positive",
     "hutchinson_trace",
     "independent",
@@ -92,6 +100,7 @@ __all__ = [
     "leaky_relu_inverse",
     "linear",
     "linear_inverse",
+    "log_det_series",
     "logit",
     "lu_linear",
     "lu_linear_inverse",
@@ -104,11 +113,14 @@ __all__ = [
     "quantize",
     "radial",
     "radial_inverse",
+    "residual",
+    "residual_inverse",
     "reverse",
     "root",
     "rotate",
     "rotate_inverse",
     "scan",
+    "series_bound",
     "side_by_side",
     "sigmoid",
     "sigmoids",

@@ -23,7 +23,12 @@ from jaxml.layers.quadratic import quadratic_features
 from jaxml.layers.recurrence import bidirectional
 from jaxml.layers.rotary import rotary
 from jaxml.layers.simple_recurrence import RNN, rnn, rnn_cell
-from jaxml.layers.weight_normalization import SpectralNorm, spectral_norm, weight_norm
+from jaxml.layers.weight_normalization import (
+    SpectralNorm,
+    spectral_bound,
+    spectral_norm,
+    weight_norm,
+)
 
 __all__ = [
     "GRU",
@@ -64,6 +69,7 @@ __all__ = [
     "rnn_cell",
     "rotary",
     "same",
+    "spectral_bound",
     "spectral_norm",
     "transposed_convolution",
     "transposed_convolution_size",

@@ -12,6 +12,7 @@ from jaxml.nn.field import ConcatSquash, VectorField
 from jaxml.nn.flat import Flat, flat
 from jaxml.nn.gated import GatedMLP
 from jaxml.nn.image_network import PointwiseNet, ResidualNet
+from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -40,8 +41,10 @@ __all__ = [
     "ImageDecoder",
     "ImageEncoder",
     "Inverted",
+    "InvertibleResidual",
     "LayerNorm",
     "Learned",
+    "LipschitzMLP",
     "MaskedCoupling",
     "MultiScale",
     "PointwiseNet",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxml import bijections as b
+from jaxml.layers import spectral_bound
 
 N, D, K, M = 1000, 4, 8, 3
 REALS = (-math.inf, math.inf)
@@ -60,6 +61,11 @@ def spline(function, inverse, limit):
     return b.Bijection(partial(function, limit=limit), partial(inverse, limit=limit))
 
 
+def contraction(x, raw, _):
+    return 0.9 * (raw @ jnp.tanh(x)) / spectral_bound(raw)
+
+
+RESIDUAL = (b.residual, b.residual_inverse)
 AFFINE = b.Bijection(b.affine, b.affine_inverse)
 TAILS, UNIT, CIRCLE = b.Limit(), b.Limit(0.0, 1.0), b.Limit(-math.pi, math.pi)
 SPLINE = spline(b.spline, b.spline_inverse, TAILS)
@@ -110,6 +116,11 @@ CASES = {
     "sylvester": Case(
         b.Bijection(b.sylvester, b.sylvester_inverse, 1),
         normals(b.Sylvester, (D, D), (M, M), (M, M), M, M, M),
+        (D,),
+    ),
+    "residual": Case(
+        b.Bijection(*(partial(f, g=contraction, lipschitz=0.9) for f in RESIDUAL), 1),
+        lambda rng: rng.normal(size=(D, D)),
         (D,),
     ),
     "squeeze": Case(b.squeeze(2), shape=(2, 4, 4)),

@@ -177,6 +177,7 @@ def test_every_public_bijection_is_here():
     offered = {name for name, function in functions.items() if inspect.isfunction(function)}
     made_of = {"actnorm", "sum_last", "root", "orthonormal", "lu_rotation", "split", "join",
                "dequantize", "quantize", "uniform_noise",
+               "fixed_point", "log_det_series", "series_bound",
                "transport", "exact_trace", "hutchinson_trace"}  # fmt: skip
     inverses = {name for name in offered if name.endswith("_inverse")}
     assert offered - made_of - inverses == set(CASES)

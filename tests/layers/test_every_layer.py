@@ -116,6 +116,7 @@ CASES = {
         lambda w, u, v: layers.spectral_norm(w, unit(u), unit(v), n_steps=0).kernel / 10,
         ((3, 3, 4, 5), (5,), (36,)),
     ),
+    "spectral_bound": Case(layers.spectral_bound, ((4, 6),)),
     "convolution": Case(
         lambda x, k: layers.convolution(x, k, stride=2, padding=1), (IMAGE, (3, 3, 4, 6))
     ),

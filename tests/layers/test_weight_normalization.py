@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 
-from jaxml.layers import spectral_norm, weight_norm
+from jaxml.layers import spectral_bound, spectral_norm, weight_norm
 
 
 def draw(shape, seed=0, dtype: Any = np.float64):
@@ -186,3 +186,26 @@ def test_a_vector_that_does_not_fit_is_named():
     """`v` is as long as a filter."""
     with pytest.raises(ValueError, match="v must hold the 6 inputs"):
         spectral_norm(jnp.ones((3, 2, 4)), jnp.ones(4), jnp.ones(5))
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6), (1, 3), (64, 64)])
+def test_the_bound_lies_above_the_largest_gain(x64, shape):
+    """By at most the root of the rank that k squarings leave, and by nothing for rank 1."""
+    matrix = draw(shape)
+    sigma, rank = np.linalg.norm(np.asarray(matrix), 2), min(shape)
+    for k in (1, 4, 7):
+        bound = float(spectral_bound(matrix, n_squarings=k))
+        assert sigma * (1 - 1e-12) <= bound <= sigma * rank**0.5 ** (k + 1) * (1 + 1e-12)
+    exact = np.sum(np.linalg.svd(np.asarray(matrix), compute_uv=False) ** 4) ** 0.25
+    np.testing.assert_allclose(spectral_bound(matrix, n_squarings=1), exact, rtol=1e-12)
+
+
+def test_the_bound_scales_and_vanishes_with_its_matrix():
+    """In single precision from 1e-30 to 1e30; at 0 it is 0, as is its gradient."""
+    matrix = draw((5, 3), dtype=np.float32)
+    unit = float(spectral_bound(matrix))
+    for scale in (1e-30, 1e30):
+        np.testing.assert_allclose(spectral_bound(scale * matrix) / scale, unit, rtol=1e-4)
+    value, slope = jax.value_and_grad(spectral_bound)(jnp.zeros((3, 3)))
+    assert value == 0
+    np.testing.assert_array_equal(slope, 0)

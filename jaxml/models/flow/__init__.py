@@ -13,6 +13,7 @@ from jaxml.models.flow.dense import (
     nice,
     planar,
     real_nvp,
+    residual,
     scale,
 )
 from jaxml.models.flow.dequantized import Dequantized
@@ -65,6 +66,7 @@ __all__ = [
     "noise",
     "planar",
     "real_nvp",
+    "residual",
     "reverse_loss",
     "sample",
     "sample_and_log_prob",

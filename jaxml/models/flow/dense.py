@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows over vectors, ready made: NICE, RealNVP, neural splines, MAF, IAF and planar."""
+"""Flows over vectors, ready made: NICE, RealNVP, neural splines, MAF, IAF, planar, residual."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,9 @@ from jaxml.models.flow.model import Flow
 from jaxml.nn.autoregressive import Autoregressive
 from jaxml.nn.composed import Chain, Inverted, Learned, Stack
 from jaxml.nn.coupling import Coupling
+from jaxml.nn.data_dependent import ActNorm
 from jaxml.nn.elementwise import Elementwise, additive, affine, spline
+from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP
 
@@ -187,3 +189,36 @@ def planar(n: int, n_layers: int = 16, *, base: Base | None = None, rngs: nnx.Rn
         return Inverted(Learned(PLANAR, Planar(w, 0.1 * u, jnp.zeros(()))))
 
     return Flow(Stack(layer, n_layers, rngs=rngs), base or Normal(n))
+
+
+def residual(
+    n: int,
+    n_blocks: int = 8,
+    *,
+    widths: Sequence[int] = (64, 64),
+    lipschitz: float = 0.9,
+    n_context: int = 0,
+    base: Base | None = None,
+    rngs: nnx.Rngs,
+) -> Flow:
+    """Invertible residual layers, begun as the identity, an activation normalization before each.
+
+    All dimensions move at once, freely but for the constant; a density costs D passes a layer.
+
+    Args:
+      n: D.
+      n_blocks: layers, under one loop.
+      widths: hidden features of the contractions.
+      lipschitz: their constant; nearer to 1 a layer bends more and its inverse takes longer.
+      n_context: features of a context.
+      base: law of z; None is N(0, I).
+      rngs: keys for initialization.
+
+    Reference: Behrmann et al. 2019, arXiv:1811.00995; Chen et al. 2019, arXiv:1906.02735.
+    """
+
+    def block(rngs: nnx.Rngs) -> Chain:
+        network = LipschitzMLP(n, widths, n_context=n_context, lipschitz=lipschitz, rngs=rngs)
+        return Chain([ActNorm(n), InvertibleResidual(network)])
+
+    return Flow(Stack(block, n_blocks, rngs=rngs), base or Normal(n))

@@ -52,6 +52,7 @@ FLOWS = {
     "iaf": partial(flow.iaf, 2, 2, widths=(16,)),
     "sigmoids": partial(flow.autoregressive, 2, 2, elementwise.sigmoids(4), widths=(16,)),
     "planar": partial(flow.planar, 2, 4),
+    "residual": partial(flow.residual, 2, 2, widths=(16,)),
     "ffjord": partial(
         flow.ffjord,
         2,
