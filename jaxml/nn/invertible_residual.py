@@ -96,7 +96,7 @@ def apply(x: Event, weights: Weights, context: Context) -> Event:
     last = len(weights.kernels) - 1
     for i, (kernel, bias) in enumerate(zip(weights.kernels, weights.biases, strict=True)):
         x = x @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
-        if i == 0 and weights.context is not None:
+        if i == 0 and weights.context is not None and context is not None:
             x = x + context @ weights.context
         if i < last:
             x = swish(x) / 1.1
