@@ -19,6 +19,7 @@ QUESTIONS = (
     "optimizers",
     "update_rules",
     "families",
+    "flows",
     "recurrence",
     "ensembles",
     "compile_time",
