@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Diffusion as pure functions: how noise comes in, and what is known about its way back."""
 
-from jaxml.diffusion import weighting
+from jaxml.diffusion import grid, weighting
 from jaxml.diffusion.betas import (
     betas_of,
     cosine_betas,
@@ -10,6 +10,8 @@ from jaxml.diffusion.betas import (
     sigmoid_betas,
     zero_terminal_betas,
 )
+from jaxml.diffusion.dpm import dpm_plus_plus, dpm_plus_plus_sde
+from jaxml.diffusion.grid import Points, points
 from jaxml.diffusion.noise import Noise, Posterior, Transition, diffuse, posterior, transition
 from jaxml.diffusion.parameterization import (
     EPS,
@@ -40,6 +42,7 @@ from jaxml.diffusion.schedule import (
     variance_preserving,
     zero_terminal,
 )
+from jaxml.diffusion.solver import Denoise, Solver, ancestral, ddim, heun, integrate
 
 __all__ = [
     "EPS",
@@ -47,26 +50,37 @@ __all__ = [
     "SCORE",
     "X0",
     "Clean",
+    "Denoise",
     "Noise",
     "Parameterization",
+    "Points",
     "Posterior",
     "Rates",
     "Schedule",
+    "Solver",
     "Transition",
     "V",
+    "ancestral",
     "betas_of",
     "check_pair",
     "convert",
     "cosine",
     "cosine_betas",
+    "ddim",
     "diffuse",
+    "dpm_plus_plus",
+    "dpm_plus_plus_sde",
     "edm",
     "from_velocity",
+    "grid",
+    "heun",
+    "integrate",
     "linear",
     "linear_betas",
     "linear_log_snr",
     "noise_of",
     "offset_cosine",
+    "points",
     "posterior",
     "preconditioned",
     "rates",
