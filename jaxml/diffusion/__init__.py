@@ -10,6 +10,13 @@ from jaxml.diffusion.betas import (
     sigmoid_betas,
     zero_terminal_betas,
 )
+from jaxml.diffusion.binomial import (
+    binomial_betas,
+    binomial_jump,
+    binomial_posterior,
+    binomial_step,
+    kept,
+)
 from jaxml.diffusion.dpm import dpm_plus_plus, dpm_plus_plus_sde
 from jaxml.diffusion.grid import Points, points
 from jaxml.diffusion.noise import Noise, Posterior, Transition, diffuse, posterior, transition
@@ -62,6 +69,10 @@ __all__ = [
     "V",
     "ancestral",
     "betas_of",
+    "binomial_betas",
+    "binomial_jump",
+    "binomial_posterior",
+    "binomial_step",
     "check_pair",
     "convert",
     "cosine",
@@ -75,6 +86,7 @@ __all__ = [
     "grid",
     "heun",
     "integrate",
+    "kept",
     "linear",
     "linear_betas",
     "linear_log_snr",
