@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Bits = Float[Array, "*shape"]
+Bits = Float[Array, "*#shape"]
 Part = Float[Array, "..."]
 
 
