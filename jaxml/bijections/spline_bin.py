@@ -2,7 +2,7 @@
 """The bin of a spline that a number lies in, found without building all of its knots.
 
 Places of knots are made for the comparison alone and carry no derivative; the knot that was found
-is summed from the bins below it, so that derivatives reach the raw numbers by masks and not by the
+is summed by a mask, so that derivatives reach the raw numbers by masks and not by the
 transpose of a running sum, and slopes are made positive after they were chosen. Times of forms are
 in docs/performance.md.
 """
@@ -80,10 +80,15 @@ def read(table: Table, k: Index) -> Array:
 
 
 def _lower_knot(lengths: Array, k: Index, limit: Limit) -> Array:
-    """Middle + ½ (bins below − bins above): half the rounding errors of a sum from one end."""
+    """Middle + ½ (bins below − bins above): half the rounding errors of a sum from one end.
+
+    The first and the last bin are held by the ends themselves, where a slope may change fast.
+    """
     half = 0.5 * lengths
     from_middle = jnp.where(_entry(lengths) < k[..., None], half, -half).sum(-1)
-    return 0.5 * (limit.low + limit.high) + from_middle
+    inner = 0.5 * (limit.low + limit.high) + from_middle
+    last = lengths.shape[-1] - 1
+    return jnp.where(k == 0, limit.low, jnp.where(k == last, limit.high - lengths[..., -1], inner))
 
 
 def _entry(table: Array) -> Array:

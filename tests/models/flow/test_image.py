@@ -26,7 +26,7 @@ FLOWS = {
     ),
     "noise": partial(flow.noise, SHAPE, 2, width=4, n_context=1),
 }
-QUICK = {"glow without logit", "conditional real_nvp", "noise"}
+QUICK = {"glow without logit", "noise"}
 NAMES = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in FLOWS]
 
 
