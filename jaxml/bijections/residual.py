@@ -67,7 +67,15 @@ def residual_inverse(
 def fixed_point(
     g: Contraction, lipschitz: float, y: Event, params: Params, context: Array | None
 ) -> Event:
-    """The x with x + g(x) = y, of one event: by iteration to rounding, then two steps of Newton."""
+    """The x with x + g(x) = y, of one event: by iteration to rounding, then one step of Newton.
+
+    Args:
+      g: a contraction, see `residual`.
+      lipschitz: c, which says after how many turns the iteration has settled.
+      y: where to; differentiated, as are `params` and `context`.
+      params: of g.
+      context: of this event.
+    """
     return _search(g, lipschitz, y, params, context)
 
 

@@ -59,9 +59,12 @@ def quadratic(n_steps: int, last: float = 1e-3) -> Times:
 def log_snr(schedule: Schedule, n_steps: int, last: float = 1e-3) -> Times:
     """Times between which the log-SNR rises equally, as solvers of the DPM kind like it.
 
+    Raises:
+      ValueError: for a schedule that ends without signal, where the log-SNR is infinite.
+
     Reference: Lu et al. 2022, section 3.4, arXiv:2206.00927.
     """
-    _check(n_steps, last)
+    _check(n_steps, last, schedule)
     ends = schedule.at(jnp.asarray([1.0, last])).log_snr
     return time_of(schedule, jnp.linspace(ends[0], ends[1], n_steps + 1))
 
@@ -71,9 +74,12 @@ def karras(schedule: Schedule, n_steps: int, last: float = 1e-3, power: float = 
 
     For `edm` with the same ρ these are equally spaced.
 
+    Raises:
+      ValueError: for a schedule that ends without signal, where σ/α is infinite.
+
     Reference: Karras et al. 2022, equation 5, arXiv:2206.00364.
     """
-    _check(n_steps, last)
+    _check(n_steps, last, schedule)
     if not power > 0:
         raise ValueError(f"power: expected a positive number, got {power}")
     ends = jnp.exp(-0.5 / power * schedule.at(jnp.asarray([1.0, last])).log_snr)
@@ -96,7 +102,9 @@ def time_of(schedule: Schedule, log_snr: Float[Array, "*t"]) -> Float[Array, "*t
     return 0.5 * (low + high)
 
 
-def _check(n_steps: int, last: float) -> None:
+def _check(n_steps: int, last: float, schedule: Schedule | None = None) -> None:
+    if schedule is not None and schedule.zero_terminal:
+        raise ValueError("schedule: expected one that keeps some signal at t = 1")
     if n_steps < 1:
         raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
     if not 0 <= last < 1:

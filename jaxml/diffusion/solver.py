@@ -114,26 +114,25 @@ def ancestral(*, large: bool = False) -> Solver:
 
 @cache
 def heun() -> Solver:
-    """The trapezoid of ε̂ over σ/α for x/α; the step that ends clean is one of Euler.
+    """The trapezoid of ε̂ over σ/α for x/α, second order by two evaluations a step.
 
-    Second order, two evaluations a step.
+    The step that ends clean, and one that begins without signal, are steps of Euler: there σ/α or
+    its inverse is no number.
 
     Reference: Karras et al. 2022, algorithm 1, arXiv:2206.00364.
     """
 
     def step(denoise, x, now, then, key, memory):
         del key
-        eps = denoise(x, now).eps
+        clean = denoise(x, now)
         before, after = (p.noise.sigma / p.noise.alpha for p in (now, then))
-        scaled = x / now.noise.alpha
 
-        def to(eps):
-            return then.noise.alpha * (scaled + (after - before) * eps)
+        def corrected(euler):
+            change = 0.5 * (denoise(euler, then).eps - clean.eps)
+            return euler + then.noise.alpha * (after - before) * change
 
-        def corrected(x):
-            return to(0.5 * (eps + denoise(x, then).eps))
-
-        # Where σ = 0, nothing tells x_0 from x, and no ε is to be had.
-        return jax.lax.cond(then.noise.sigma > 0, corrected, lambda x: x, to(eps)), memory
+        euler = then.noise.alpha * clean.x0 + then.noise.sigma * clean.eps
+        inner = (then.noise.sigma > 0) & (now.noise.alpha > 0)
+        return jax.lax.cond(inner, corrected, lambda x: x, euler), memory
 
     return Solver(_nothing, step)

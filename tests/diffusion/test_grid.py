@@ -60,5 +60,8 @@ def test_bad_numbers_are_refused():
             make(0)
         with pytest.raises(ValueError, match="last"):
             make(3, 1.0)
+    for make in (grid.log_snr, grid.karras):
+        with pytest.raises(ValueError, match="keeps some signal"):
+            make(d.rectified(), 3)
     with pytest.raises(ValueError, match="power"):
         grid.karras(d.edm(), 3, 0.1, 0.0)

@@ -81,6 +81,18 @@ def test_no_length_of_a_grid_breaks_a_solver(name, n_steps, schedule):
 
 
 @pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("schedule", [d.rectified(), d.zero_terminal(d.cosine())])
+def test_a_grid_may_begin_without_signal(name, schedule):
+    """From t = 1, where α = 0, the default grid leads to the data: their mean and spread."""
+    grid = d.points(schedule, d.grid.uniform(100))
+    x = jax.random.normal(jax.random.key(1), (4000,))
+    run = jax.jit(lambda x: d.integrate(SOLVERS[name], denoise, grid, x, jax.random.key(0)))
+    found = np.asarray(run(x), "f8")
+    assert abs(found.mean() - MEAN) < 4.5 * np.sqrt(VARIANCE / 4000) + 0.01
+    assert abs(found.var() / VARIANCE - 1) < 4.5 * np.sqrt(2 / 4000) + 0.06
+
+
+@pytest.mark.parametrize("name", SOLVERS)
 def test_the_last_step_to_no_noise_is_the_denoiser(name):
     """From σ to 0 in one step, every solver returns E[x_0 | x]."""
     grid = d.points(d.edm(), jnp.asarray([0.4]))
