@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxml.bijections.bijection import Params
+from jaxml.bijections.trace import with_jacobian
 from jaxml.types import Scalar
 
 Vector = Float[Array, "*batch d"]
@@ -158,12 +159,7 @@ def _moved(g, params, x, context):
 
 
 def _with_jacobian(f, x):
-    """f(x), and ∂f/∂x from D tangents."""
-
-    def column(tangent):
-        return jax.jvp(f, (x,), (tangent,))
-
-    value, jacobian = jax.vmap(column, out_axes=(None, 1))(_eye(x))
+    value, jacobian = with_jacobian(f, x)
     if value.shape != x.shape:
         raise ValueError(f"g: expected the shape of x, {x.shape}, got {value.shape}")
     return value, jacobian

@@ -28,14 +28,19 @@ def exact_trace(f: Callable[[Event], Event], x: Event) -> Trace:
       f: maps one event to one of the same shape.
       x: one event; D is its size.
     """
+    value, jacobian = with_jacobian(f, x)
+    return Trace(value, jnp.trace(jacobian), jnp.sum(jnp.square(jacobian)))
+
+
+def with_jacobian(f: Callable[[Event], Array], x: Event) -> tuple[Array, Array]:
+    """f(x) and ∂f/∂x by D tangents, of events as vectors of their D numbers."""
     basis = jnp.eye(x.size, dtype=x.dtype)
 
     def column(tangent):
         value, out = jax.jvp(f, (x,), (tangent.reshape(x.shape),))
-        return value, out.reshape(x.size)
+        return value, out.reshape(-1)
 
-    value, columns = jax.vmap(column, out_axes=(None, 0))(basis)
-    return Trace(value, jnp.trace(columns), jnp.sum(jnp.square(columns)))
+    return jax.vmap(column, out_axes=(None, 1))(basis)
 
 
 def hutchinson_trace(f: Callable[[Event], Event], x: Event, noise: Event) -> Trace:
