@@ -4,6 +4,8 @@
 The bits are 0.0 and 1.0, and what is returned are probabilities of a 1.
 """
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,25 +14,39 @@ Bits = Float[Array, "*#shape"]
 Part = Float[Array, "..."]
 
 
-def binomial_betas(n_steps: int) -> Float[Array, " steps"]:
-    """β_t = 1/(T − t + 1): every step takes the T-th part of what the data said; β_T = 1.
+def binomial_betas(n_steps: int, power: float = 1.0) -> Float[Array, " steps"]:
+    """β_t with Π_{i≤t} (1 − β_i) = 1 − (t/T)^p; for p = 1 this is 1/(T − t + 1). β_T = 1.
+
+    With p = 1 every step takes the T-th part of what the data said. The bound K loses what the
+    first step does, about β_1 log 1/β_1 a bit, and a larger p makes that step small.
 
     Args:
       n_steps: T.
+      power: p.
 
     Raises:
-      ValueError: for less than one step.
+      ValueError: for less than one step or a power below 1.
 
-    Reference: Sohl-Dickstein et al. 2015, section 2.4.1, arXiv:1503.03585.
+    Reference: p = 1 is Sohl-Dickstein et al. 2015, section 2.4.1, arXiv:1503.03585.
     """
     if n_steps < 1:
         raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
-    return jnp.asarray(1 / np.arange(n_steps, 0, -1), jnp.result_type(float))
+    if not 1 <= power < math.inf:
+        raise ValueError(f"power: expected a number of at least 1, got {power}")
+    t = np.arange(n_steps + 1.0)
+    gone = t**power
+    return jnp.asarray(np.diff(gone) / (gone[-1] - gone[:-1]), jnp.result_type(float))
 
 
 def kept(betas: Float[Array, " steps"]) -> Float[Array, " steps_and_one"]:
     """Π (1 − β_i) for t = 0 … T: how likely a bit has never been drawn anew."""
     return jnp.concatenate([jnp.ones_like(betas[:1]), jnp.cumprod(1 - betas)])
+
+
+def lost(betas: Float[Array, " steps"]) -> Float[Array, " steps_and_one"]:
+    """1 − `kept`, with all its digits where hardly anything is lost yet."""
+    some = -jnp.expm1(jnp.cumsum(jnp.log1p(-betas)))
+    return jnp.concatenate([jnp.zeros_like(betas[:1]), some])
 
 
 def binomial_step(x: Bits, beta: Part) -> Bits:
@@ -55,7 +71,7 @@ def binomial_posterior(x: Bits, x0: Bits, beta: Part, kept_before: Part) -> Bits
 
     Args:
       x: x_t, 0 or 1.
-      x0: x_0, 0 or 1; a network's probability of 1 calls for the average over both.
+      x0: x_0, 0 or 1; for a network's guess of it see `binomial_reverse`.
       beta: β_t.
       kept_before: `kept` at t − 1.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solvers on Gaussian data, whose denoiser and whose paths are known exactly."""
+"""DDIM, Heun and ancestral steps: what is their own. The laws of all are in test_every_solver."""
 
 import jax
 import jax.numpy as jnp
@@ -7,99 +7,7 @@ import numpy as np
 import pytest
 
 from jaxml import diffusion as d
-
-MEAN, VARIANCE = 0.3, 0.25
-SOLVERS = {
-    "ddim": d.ddim(),
-    "heun": d.heun(),
-    "dpm++ 1": d.dpm_plus_plus(1),
-    "dpm++ 2": d.dpm_plus_plus(2),
-    "dpm++ 3": d.dpm_plus_plus(3),
-    "ddim, noisy": d.ddim(1.0),
-    "ancestral": d.ancestral(),
-    "ancestral, large": d.ancestral(large=True),
-    "dpm++ sde": d.dpm_plus_plus_sde(),
-}
-ORDERS = {"ddim": 1, "heun": 2, "dpm++ 1": 1, "dpm++ 2": 2, "dpm++ 3": 3}
-SCHEDULES = {"edm": d.edm(), "cosine": d.cosine(), "rectified": d.rectified()}
-
-
-def denoise(x, point):
-    """E[x_0 | x_t] of N(m, v), and the ε that belongs to it."""
-    a, s, _ = point.noise
-    total = a**2 * VARIANCE + s**2
-    return d.Clean(MEAN + a * VARIANCE * (x - a * MEAN) / total, s * (x - a * MEAN) / total)
-
-
-def exact(x, first, last):
-    """m_s + √(V_s/V_t) (x − m_t): the path of the probability-flow equation."""
-    total = [p.alpha**2 * VARIANCE + p.sigma**2 for p in (first, last)]
-    return last.alpha * MEAN + jnp.sqrt(total[1] / total[0]) * (x - first.alpha * MEAN)
-
-
-def ends(grid):
-    return [jax.tree.map(lambda a, i=i: a[i], grid.noise) for i in (0, -1)]
-
-
-def error(name, schedule, n_steps):
-    """The largest error of a few paths, relative to the largest of their ends."""
-    low = {"edm": 0.0, "cosine": 0.02, "rectified": 0.05}[schedule]
-    times = jnp.linspace(1.0 - low, low, n_steps + 1)
-    grid = d.points(SCHEDULES[schedule], times, clean=False)
-    first, last = ends(grid)
-    spread = jnp.sqrt(first.alpha**2 * VARIANCE + first.sigma**2)
-    x = first.alpha * MEAN + spread * jnp.asarray([-3.0, -1.0, 0.5, 3.0])
-    run = jax.jit(lambda x: d.integrate(SOLVERS[name], denoise, grid, x, jax.random.key(0)))
-    truth = exact(x, first, last)
-    return float(jnp.abs(run(x) - truth).max() / jnp.abs(truth).max())
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("name", ORDERS)
-def test_a_solver_has_its_order(name, schedule, x64):
-    """The slope of log error over log n between 64 and 512 steps is within 0.15 of the order."""
-    sizes = np.array([64, 128, 256, 512])
-    errors = np.array([error(name, schedule, int(n)) for n in sizes])
-    slope = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    assert abs(slope - ORDERS[name]) < 0.15, (slope, errors)
-    if ORDERS[name] > 1:
-        assert errors[-1] < 1e-4
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize("n_steps", [1, 2, 50])
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_no_length_of_a_grid_breaks_a_solver(name, n_steps, schedule):
-    """One step, two and fifty, to little noise and to none, in single precision: all finite."""
-    times = jnp.linspace(0.999, 1e-3, n_steps + 1)
-    for clean in (False, True):
-        grid = d.points(SCHEDULES[schedule], times, clean=clean)
-        first = ends(grid)[0]
-        x = first.sigma * jax.random.normal(jax.random.key(1), (64,))
-        found = d.integrate(SOLVERS[name], denoise, grid, x, jax.random.key(0))
-        assert jnp.isfinite(found).all()
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize("schedule", [d.rectified(), d.zero_terminal(d.cosine())])
-def test_a_grid_may_begin_without_signal(name, schedule):
-    """From t = 1, where α = 0, the default grid leads to the data: their mean and spread."""
-    grid = d.points(schedule, d.grid.uniform(100))
-    x = jax.random.normal(jax.random.key(1), (4000,))
-    run = jax.jit(lambda x: d.integrate(SOLVERS[name], denoise, grid, x, jax.random.key(0)))
-    found = np.asarray(run(x), "f8")
-    assert abs(found.mean() - MEAN) < 4.5 * np.sqrt(VARIANCE / 4000) + 0.01
-    assert abs(found.var() / VARIANCE - 1) < 4.5 * np.sqrt(2 / 4000) + 0.06
-
-
-@pytest.mark.parametrize("name", SOLVERS)
-def test_the_last_step_to_no_noise_is_the_denoiser(name):
-    """From σ to 0 in one step, every solver returns E[x_0 | x]."""
-    grid = d.points(d.edm(), jnp.asarray([0.4]))
-    x = jnp.asarray([-1.0, 2.0])
-    first = jax.tree.map(lambda a: a[0], grid)
-    found = d.integrate(SOLVERS[name], denoise, grid, x, jax.random.key(0))
-    np.testing.assert_allclose(found, denoise(x, first).x0, atol=2e-6)
+from tests.diffusion.case import MEAN, SOLVERS, VARIANCE, denoise
 
 
 def test_ddim_is_euler_on_the_probability_flow(x64):
