@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flax modules that own parameters."""
 
+from jaxml.nn.attention import SelfAttention
 from jaxml.nn.autoregressive import Autoregressive
 from jaxml.nn.composed import Chain, Constant, Inverted, Learned, Stack
 from jaxml.nn.continuous import Continuous
 from jaxml.nn.convolution import Conv, ConvTranspose
 from jaxml.nn.coupling import Coupling, MaskedCoupling
 from jaxml.nn.data_dependent import ActNorm, start
+from jaxml.nn.dit import DiT
 from jaxml.nn.elementwise import Elementwise
 from jaxml.nn.field import ConcatSquash, VectorField
 from jaxml.nn.flat import Flat, flat
 from jaxml.nn.gated import GatedMLP
+from jaxml.nn.image_input import FourierInput, Unshuffled
 from jaxml.nn.image_network import PointwiseNet, ResidualNet
 from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
 from jaxml.nn.masked import MADE
@@ -18,12 +21,18 @@ from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 from jaxml.nn.recurrence import Recurrent, RecurrentLayer
+from jaxml.nn.residual_image import Downsample, ImageAttention, TimedResidualBlock, Upsample
 from jaxml.nn.scales import MultiScale, Squeezed
+from jaxml.nn.time import TimeEmbedding, TimeMLP
+from jaxml.nn.transformer import Transformer
+from jaxml.nn.transformer_block import AdaptiveNorm, TransformerBlock, TransformerStack
+from jaxml.nn.unet import UNet
 
 __all__ = [
     "MADE",
     "MLP",
     "ActNorm",
+    "AdaptiveNorm",
     "Autoregressive",
     "BatchNorm",
     "Chain",
@@ -33,11 +42,15 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Coupling",
+    "DiT",
     "Down",
+    "Downsample",
     "Elementwise",
     "Flat",
+    "FourierInput",
     "GatedMLP",
     "GroupNorm",
+    "ImageAttention",
     "ImageDecoder",
     "ImageEncoder",
     "Inverted",
@@ -53,9 +66,19 @@ __all__ = [
     "RecurrentLayer",
     "ResidualMLP",
     "ResidualNet",
+    "SelfAttention",
     "Squeezed",
     "Stack",
+    "TimeEmbedding",
+    "TimeMLP",
+    "TimedResidualBlock",
+    "Transformer",
+    "TransformerBlock",
+    "TransformerStack",
+    "UNet",
+    "Unshuffled",
     "Up",
+    "Upsample",
     "VectorField",
     "flat",
     "start",
