@@ -12,6 +12,7 @@ from jaxml.metrics.evidence import (
     from_values,
     rounded,
 )
+from jaxml.metrics.frechet import Moments, frechet_distance, moments
 from jaxml.metrics.record import from_json, to_json
 
 __all__ = [
@@ -20,13 +21,16 @@ __all__ = [
     "Evidence",
     "Incomparable",
     "Kind",
+    "Moments",
     "Unit",
     "certainly_better",
     "classification",
     "compare",
     "convert",
+    "frechet_distance",
     "from_json",
     "from_values",
+    "moments",
     "rounded",
     "to_json",
     "unlike",
