@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The families: one module each, with its losses, density and sampler."""
 
-from jaxml.models import flow, vae, vqvae
+from jaxml.models import binomial_diffusion, diffusion, flow, masked_diffusion, vae, vqvae
 
-__all__ = ["flow", "vae", "vqvae"]
+__all__ = ["binomial_diffusion", "diffusion", "flow", "masked_diffusion", "vae", "vqvae"]
