@@ -33,6 +33,12 @@ NAMES = (
     "flow_digits",
     "realnvp_mnist",
     "glow_mnist",
+    "diffusion_heartbeat",
+    "diffusion_swissroll",
+    "diffusion_toys",
+    "flow_matching_toys",
+    "diffusion_digits",
+    "diffusion_mnist",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

@@ -39,7 +39,7 @@ class Config:
 
     seed: Natural = 0
     """Names the initialization, the order of the data and all noise."""
-    steps: Count = 8000
+    steps: Count = 4000
     """Gradient steps; 500 of them are one epoch at the default batch size."""
     batch_size: Count = 100
     """Examples a step."""

@@ -16,17 +16,26 @@ import jax
 import optax
 from flax import nnx
 
-from experiments import vae_outcome
+from experiments import digits_features, vae_outcome
 from experiments.experiment import Experiment, Facts
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import digits, in_memory, sha256
 from jaxml.losses.likelihood import discretized_logistic
+from jaxml.metrics import Evidence
 from jaxml.models import vae
 from jaxml.nn import MLP
 from jaxml.training import average, chain, descend, guard
+from jaxml.types import Key, Model
 
 FACTS = Facts("VAE", "digits, 17 levels", "-82.1 nats (IWAE, 5000 samples)", 0.5)
-TINY = {"steps": 200, "save_every": 50, "look_every": 100, "width": 32, "n_samples": 50}
+TINY = {
+    "steps": 200,
+    "save_every": 50,
+    "look_every": 100,
+    "width": 32,
+    "n_samples": 50,
+    "n_draws": 100,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +62,8 @@ class Config:
     """Of the average of the weights that is evaluated."""
     n_samples: Count = 5000
     """Importance samples a test example."""
+    n_draws: Count = 5000
+    """Draws for the Fréchet distance."""
     save_every: Count = 250
     """Steps between checkpoints."""
     look_every: Count = 250
@@ -82,5 +93,24 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     view = vae_outcome.View((8, 8), low=-1.0)
     protocol = {"data": "digits", "split": "test", "levels": 17, "sha256": sha256(test)}
     return vae_outcome.experiment(
-        model, rule, batches, view, valid, test, protocol, n_samples=config.n_samples
+        model,
+        rule,
+        batches,
+        view,
+        valid,
+        test,
+        protocol,
+        n_samples=config.n_samples,
+        extra=partial(likeness, view, config.n_draws),
     )
+
+
+def likeness(view: vae_outcome.View, n: int, model: Model, key: Key) -> list[Evidence]:
+    """The Fréchet distance of draws, and of their means without the noise of p(x|z)."""
+    x_key, z_key = jax.random.split(key)
+    drawn = jax.jit(vae.sample, static_argnums=2)(model, x_key, n)
+    means = jax.jit(vae.generate)(model, jax.random.normal(z_key, (n, model.n_latent)))
+    return [
+        digits_features.distance(view.show(x)[..., None], "VAE", how)
+        for x, how in ((drawn, "x ~ p(x|z)"), (means, "the mean of p(x|z)"))
+    ]

@@ -47,8 +47,9 @@ def experiment(
     protocol: dict[str, Any],
     *,
     n_samples: int,
+    extra: Callable[[Model, Key], list[Evidence]] = lambda model, key: [],
 ) -> Experiment:
-    """The experiment of a VAE whose average is what counts."""
+    """The experiment of a VAE whose average is what counts; `extra` is more evidence."""
     return Experiment(
         model=model,
         rule=rule,
@@ -57,7 +58,7 @@ def experiment(
         draw=partial(draw, view, valid),
         validate=partial(validate, valid),
         n_test=len(test),
-        evaluate=partial(evaluate, protocol, test, n_samples),
+        evaluate=partial(evaluate, protocol, test, n_samples, extra),
         sample=partial(sample, view),
         diagnose=partial(diagnose, valid),
     )
@@ -101,6 +102,7 @@ def evaluate(
     protocol: dict[str, Any],
     test: np.ndarray,
     n_samples: int,
+    extra: Callable[[Model, Key], list[Evidence]],
     model: Model,
     key: Key,
     progress: Callable[[int], None],
@@ -116,7 +118,7 @@ def evaluate(
         tights.append(np.asarray(tight)[: len(x)])
         progress(start + len(x))
     about = {"kind": Kind.LOWER_BOUND, "family": "VAE", "dim": int(np.prod(test.shape[1:]))}
-    return [
+    found = [
         from_values(
             np.concatenate(tights),
             samples=n_samples,
@@ -127,6 +129,7 @@ def evaluate(
             np.concatenate(bounds), samples=1, protocol=protocol | {"estimator": "ELBO"}, **about
         ),
     ]
+    return found + extra(model, jax.random.fold_in(key, len(test)))
 
 
 @partial(jax.jit, static_argnames="n_samples")

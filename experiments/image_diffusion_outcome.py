@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every diffusion model over images of whole numbers shows and measures."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.experiment import Experiment, Sheet
+from experiments.image_flow_outcome import Images, show
+from jaxml.bijections import dequantize, quantize, uniform_noise
+from jaxml.data import in_memory, mapped
+from jaxml.diffusion import Points, dpm_plus_plus, grid, points
+from jaxml.metrics import Evidence, Kind, Unit, convert, from_values
+from jaxml.models import diffusion
+from jaxml.training import average, chain, descend, guard
+from jaxml.types import Array, Key, Loss, Model
+
+ROWS = 50  # test examples per call: the unit of progress and of interruption
+N_STEPS = 60  # evaluations of the network for a sample, and one more
+
+
+def experiment(
+    model: Model,
+    images: Images,
+    levels: int,
+    loss: Loss,
+    options: Any,
+    extra: Callable[[Model, Key], list[Evidence]] = lambda model, key: [],
+) -> Experiment:
+    """The experiment of a diffusion model over images in [−1, 1], whose average counts.
+
+    Args:
+      model: freshly initialized.
+      images: the data, whole numbers.
+      levels: L, how many intensities.
+      loss: of the model.
+      options: a `Config` with seed, steps, batch_size, learning_rate, weight_decay, decay.
+      extra: more evidence.
+    """
+    key = jax.random.key(options.seed)
+    order_key, noise_key = (jax.random.fold_in(key, i) for i in (1, 2))
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0, options.learning_rate, min(200, options.steps // 2), options.steps
+    )
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=options.weight_decay)
+    )
+    order = in_memory(images.train, options.batch_size, order_key)
+    return Experiment(
+        model=model,
+        rule=guard(chain(learn=descend(loss, optimizer), average=average(options.decay))),
+        batches=mapped(order, partial(centred, levels), noise_key),
+        learned=lambda model, state: state["rule"]["average"]["model"],
+        draw=partial(draw, images.valid, levels),
+        validate=partial(validate, images.valid[:500], levels),
+        n_test=len(images.test),
+        evaluate=partial(evaluate, images, levels, extra),
+        sample=partial(sample, levels),
+        diagnose=partial(diagnose, levels),
+    )
+
+
+def centred(levels: int, x: Array, key: Key) -> Array:
+    """2 (x + u)/L − 1: whole numbers under uniform noise, in [−1, 1)."""
+    return 2 * dequantize(x, uniform_noise(x, key), levels)[0] - 1
+
+
+def whole(levels: int, x: Array) -> Array:
+    """The whole numbers that x came from."""
+    return quantize(jnp.clip(0.5 * (x + 1), 0.0, 1 - 0.5 / levels), levels)
+
+
+def path(model: Model, n_steps: int = N_STEPS) -> Points:
+    """Levels equally far apart in t, down to the least noise and then clean."""
+    return points(model.schedule, grid.uniform(n_steps, last=0.0))
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _sample(model: Model, key: Key, n: int, levels: int) -> Array:
+    x = diffusion.sample(model, key, n, solver=dpm_plus_plus(2), path=path(model))
+    return whole(levels, x)
+
+
+def draws(model: Model, key: Key, n: int, levels: int) -> np.ndarray:
+    """n draws of whole numbers, a hundred at a time."""
+    keys = jax.random.split(key, -(-n // 100))
+    return np.concatenate([np.asarray(_sample(model, k, 100, levels)) for k in keys])[:n]
+
+
+def sample(levels: int, model: Model, key: Key, n: int) -> Sheet:
+    """Draws by a solver of second order."""
+    drawn = show(draws(model, key, n, levels), levels)
+    caption = f"samples, each by {N_STEPS + 1} evaluations of the network"
+    return Sheet(drawn, math.ceil(math.sqrt(n)), caption)
+
+
+def draw(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, Sheet]:
+    """Samples, the way of ten of them, and beside them held-out images."""
+    return {
+        "samples": sample(levels, model, key, 100),
+        "way": Sheet(_way(levels, model, jax.random.fold_in(key, 1)), 10, "noisy images at rising "
+                     "noise, and below each what the network takes it for"),
+        "data": Sheet(show(held_out[:100], levels), 10, "held-out images"),
+    }  # fmt: skip
+
+
+def _way(levels: int, model: Model, key: Key) -> np.ndarray:
+    """One sample at ten levels of noise, and its denoised form."""
+    image = jnp.asarray(2 * (draws(model, key, 1, levels)[0] + 0.5) / levels - 1, jnp.float32)
+    times = jnp.linspace(0.1, 1.0, 10)
+    several = jnp.broadcast_to(image, (10, *image.shape))
+    noisy, guess = _looked(model, several, times, jax.random.fold_in(key, 1))
+    both = np.concatenate([np.asarray(noisy), np.asarray(guess)])
+    shown = np.clip(0.5 * (both + 1), 0, 1)
+    return shown[..., 0] if shown.shape[-1] == 1 else shown
+
+
+@jax.jit
+def _looked(model: Model, x: Array, t: Array, key: Key) -> tuple[Array, Array]:
+    noise = model.schedule.at(t)
+    scaled = noise.over(x)
+    noisy = scaled.alpha * x + scaled.sigma * jax.random.normal(key, x.shape)
+    guess = diffusion.denoise(model, noisy, Points(t, noise)).x0
+    return noisy / jnp.sqrt(jnp.square(scaled.alpha) + jnp.square(scaled.sigma)), guess
+
+
+@partial(jax.jit, static_argnums=3)
+def _bound(model: Model, x: Array, key: Key, levels: int) -> Array:
+    noise_key, bound_key = jax.random.split(key)
+    found = diffusion.continuous_terms(model, centred(levels, x, noise_key), bound_key, n_times=8)
+    return found.elbo() + _volume(x, levels)
+
+
+def _volume(x: Array, levels: int) -> float:
+    """log |dy/dx| of y = 2 (x + u)/L − 1, which turns a density of y into a mass of x."""
+    return math.prod(x.shape[1:]) * math.log(2 / levels)
+
+
+def _bits(nats: np.ndarray, shape: tuple[int, ...]) -> float:
+    return float(-np.mean(nats) / (math.prod(shape) * math.log(2)))
+
+
+def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, float]:
+    """The continuous bound on held-out images, in bits a dimension."""
+    values = _bound(model, jnp.asarray(held_out), key, levels)
+    return {"bits_per_dim": _bits(np.asarray(values), held_out.shape[1:])}
+
+
+@partial(jax.jit, static_argnums=3)
+def _log_weight(model: Model, x: Array, key: Key, levels: int) -> Array:
+    noise_key, trace_key = jax.random.split(key)
+    y = centred(levels, x, noise_key)
+    signs = jax.random.rademacher(trace_key, y.shape, y.dtype)
+    return diffusion.log_prob(model, y, signs, start=0.0) + _volume(x, levels)
+
+
+def evaluate(
+    images: Images,
+    levels: int,
+    extra: Callable[[Model, Key], list[Evidence]],
+    model: Model,
+    key: Key,
+    progress: Callable[[int], None],
+) -> list[Evidence]:
+    """The test split's mass by the model as a flow, and by its bound; in bits/dim and nats."""
+    flows, bounds = [], []
+    for start in range(0, len(images.test), ROWS):
+        part = images.test[start : start + ROWS]
+        full = jnp.asarray(np.concatenate([part, np.repeat(part[-1:], ROWS - len(part), axis=0)]))
+        flow_key, bound_key = jax.random.split(jax.random.fold_in(key, start // ROWS))
+        flows.append(np.asarray(_log_weight(model, full, flow_key, levels))[: len(part)])
+        bounds.append(np.asarray(_bound(model, full, bound_key, levels))[: len(part)])
+        progress(start + len(part))
+    dim = int(np.prod(images.test.shape[1:]))
+    about = {"kind": Kind.LOWER_BOUND, "family": "diffusion", "dim": dim}
+    estimators = {
+        "probability flow, one Hutchinson draw, tolerance 1e-5": (flows, 1),
+        "continuous variational bound, 8 times": (bounds, 8),
+    }
+    found = []
+    for estimator, (values, n) in estimators.items():
+        told = {"estimator": f"uniform dequantization, {estimator}"}
+        nats = from_values(
+            np.concatenate(values), samples=n, protocol=images.protocol | told, **about
+        )
+        found += [convert(nats, Unit.BITS_PER_DIM), nats]
+    return found + extra(model, jax.random.fold_in(key, len(images.test)))
+
+
+def diagnose(levels: int, model: Model, key: Key) -> Mapping[str, str]:
+    """Whether samples have left the range of the data, and how much of it they fill."""
+    x = draws(model, key, 200, levels).astype(np.float64)
+    spread = x.std(0).mean() / levels
+    return {
+        "samples": f"mean intensity {x.mean() / (levels - 1):.3f}, "
+        f"mean standard deviation of a pixel {spread:.3f}"
+    }
