@@ -20,6 +20,7 @@ QUESTIONS = (
     "update_rules",
     "families",
     "flows",
+    "diffusion",
     "recurrence",
     "ensembles",
     "compile_time",

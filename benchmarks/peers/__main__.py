@@ -11,9 +11,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import family, flow, layer, sequence, update
+from benchmarks.peers import diffusion, family, flow, layer, sequence, update
 
-CASES = {**layer.CASES, **family.CASES, **flow.CASES, **sequence.CASES, **update.CASES}
+CASES = {
+    **layer.CASES,
+    **family.CASES,
+    **flow.CASES,
+    **diffusion.CASES,
+    **sequence.CASES,
+    **update.CASES,
+}
 PAUSE = 0.02  # lets the threads of this process fall asleep before the other's clock runs
 
 
