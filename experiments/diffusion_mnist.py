@@ -28,7 +28,7 @@ TINY = {
     "look_every": 4,
     "batch_size": 8,
     "width": 8,
-    "n_blocks": 1,
+    "n_levels": 1,
     "n_test": 4,
 }
 LEVELS = 256
@@ -48,6 +48,8 @@ class Config:
     """Adam's rate after 200 steps of warm-up; it falls along a cosine to 0 at the last step."""
     width: Count = 32
     """Channels at 14 x 14 positions; twice as many at 7 x 7."""
+    n_levels: Count = 2
+    """Resolutions, at most 2."""
     n_blocks: Count = 1
     """Residual blocks of a level on the way down; one more on the way up."""
     most_noise: Positive = 9.0
@@ -73,10 +75,11 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     net = UNet(
         (14, 14, 4 * 5),
         config.width,
-        multipliers=(1, 2),
+        multipliers=(1, 2)[: config.n_levels],
         n_blocks=config.n_blocks,
-        attention=(1,),
+        attention=(config.n_levels - 1,),
         n_out=4,
+        fastest=30.0,  # what a solver follows should not be rough in t
         rngs=nnx.Rngs(config.seed),
     )
     model = diffusion.Diffusion(

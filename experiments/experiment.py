@@ -39,6 +39,8 @@ NAMES = (
     "flow_matching_toys",
     "diffusion_digits",
     "diffusion_mnist",
+    "masked_diffusion_text",
+    "diffusion_cifar",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

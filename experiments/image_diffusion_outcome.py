@@ -148,8 +148,16 @@ def _bits(nats: np.ndarray, shape: tuple[int, ...]) -> float:
 
 def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, float]:
     """The continuous bound on held-out images, in bits a dimension."""
-    values = _bound(model, jnp.asarray(held_out), key, levels)
-    return {"bits_per_dim": _bits(np.asarray(values), held_out.shape[1:])}
+    values = [
+        np.asarray(_bound(model, jnp.asarray(_filled(part)), jax.random.fold_in(key, i), levels))
+        for i, part in enumerate(np.split(held_out, range(ROWS, len(held_out), ROWS)))
+    ]
+    return {"bits_per_dim": _bits(np.concatenate(values)[: len(held_out)], held_out.shape[1:])}
+
+
+def _filled(part: np.ndarray) -> np.ndarray:
+    """ROWS examples, the last of them again and again, so that all parts are one program."""
+    return np.concatenate([part, np.repeat(part[-1:], ROWS - len(part), axis=0)])
 
 
 @partial(jax.jit, static_argnums=3)
@@ -172,7 +180,7 @@ def evaluate(
     flows, bounds = [], []
     for start in range(0, len(images.test), ROWS):
         part = images.test[start : start + ROWS]
-        full = jnp.asarray(np.concatenate([part, np.repeat(part[-1:], ROWS - len(part), axis=0)]))
+        full = jnp.asarray(_filled(part))
         flow_key, bound_key = jax.random.split(jax.random.fold_in(key, start // ROWS))
         flows.append(np.asarray(_log_weight(model, full, flow_key, levels))[: len(part)])
         bounds.append(np.asarray(_bound(model, full, bound_key, levels))[: len(part)])

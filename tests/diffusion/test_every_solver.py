@@ -26,8 +26,8 @@ def looked_at(name, n_steps):
     times, z = jnp.linspace(0.999, 1e-3, n_steps + 1), jax.random.normal(jax.random.key(1), (64,))
     for solver, schedules in together(name, SCHEDULES.values(), n_steps):
         grids = [d.points(s, times, clean=False) for s in schedules]
-        grids += [d.points(s, times[:-1]) for s in schedules]
-        starts = [z * grid.noise.sigma[0] for grid in grids]
+        grids += [d.points(s, 0.5 * times[:-1]) for s in schedules]
+        starts = [z * jnp.hypot(grid.noise.alpha[0], grid.noise.sigma[0]) for grid in grids]
         yield runs(solver, grids, starts), grids, starts
 
 
