@@ -2,7 +2,7 @@
 """A U-Net diffusion model on scikit-learn's 8 x 8 digits, 17 levels a pixel.
 
 Command: python -m experiments train diffusion_digits
-Hardware: 2 CPU cores, about 10 minutes.
+Hardware: 2 CPU cores, about 5 minutes.
 Expected: see FACTS below and experiments/README.md.
 
 The evidence is a lower bound of a probability mass, in nats as that of `vae_digits` and comparable
@@ -25,7 +25,7 @@ from jaxml.models import diffusion
 from jaxml.nn import FourierInput, UNet
 from jaxml.types import Key, Model
 
-FACTS = Facts("diffusion", "digits, 17 levels", "to be measured", 10)
+FACTS = Facts("diffusion", "digits, 17 levels", "to be measured", 5)
 TINY = {
     "steps": 4,
     "save_every": 2,
@@ -45,7 +45,7 @@ class Config:
 
     seed: Natural = 0
     """Names the initialization, the order of the data and all noise."""
-    steps: Count = 4000
+    steps: Count = 2000
     """Gradient steps; 20 of them are one epoch at the default batch size."""
     batch_size: Count = 64
     """Examples a step."""

@@ -38,8 +38,8 @@ def deis(order: int = 3) -> Solver:
         del key
         clean = denoise(x, now)
         signal = now.noise.alpha > 0
-        begin = now.noise.sigma / jnp.where(signal, now.noise.alpha, 1.0)
-        h = jnp.where(signal, then.noise.sigma / then.noise.alpha - begin, -1.0)
+        before, after = (p.noise.sigma / p.noise.alpha for p in (now, then))
+        h = jnp.where(signal, after - before, -1.0)
         inner = signal & (then.noise.sigma > 0)
         # ∫ u^k/k! du over [0, 1]; the solver of second order has one difference, weighted ½.
         weights = [jnp.asarray(w, h.dtype) for w in (1 / 2, 1 / 2, 1 / 6)]

@@ -53,9 +53,7 @@ def inpaint(
             drawn, taken = jax.random.split(key)
             x, after = solver.step(denoise, x, now, then, taken, memory)
             z = jax.random.normal(drawn, x.shape, x.dtype)
-            # Without the choice, a NaN that marks the unknown would reach the gradients.
-            start = jnp.where(mask, known, 0.0)
-            return jnp.where(mask, diffuse(start, z, then.noise), x), after
+            return jnp.where(mask, diffuse(known, z, then.noise), x), after
 
         def again(x, key):
             up, taken = jax.random.split(key)

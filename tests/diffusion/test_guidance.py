@@ -161,13 +161,14 @@ def test_clipping_changes_what_is_outside_alone(x64):
 def test_a_dynamic_threshold_is_a_percentile_of_each_example(x64):
     """Clipped to s = max(percentile, limit) and divided by s/limit, as numpy has it."""
     of_class, _ = classes()
-    p, x = point(d.cosine(), 0.5), 3 * rows(24).reshape(4, 6, 2)
+    p, x, limit = point(d.cosine(), 0.5), 3 * rows(24).reshape(4, 6, 2), 1.7
     before = np.asarray(of_class(x, p).x0)
-    after = d.dynamic_threshold(of_class, 70.0, 0.8, axes=(1, 2))(x, p).x0
-    s = np.maximum(np.percentile(np.abs(before).reshape(4, -1), 70.0, axis=1), 0.8)
-    s = s[:, None, None]
-    np.testing.assert_allclose(after, np.clip(before, -s, s) / s * 0.8, rtol=1e-12)
-    assert np.abs(after).max() <= 0.8
+    after = d.dynamic_threshold(of_class, 70.0, limit, axes=(1, 2))(x, p).x0
+    s = np.percentile(np.abs(before).reshape(4, -1), 70.0, axis=1)
+    assert s.min() < limit < s.max()
+    s = np.maximum(s, limit)[:, None, None]
+    np.testing.assert_allclose(after, np.clip(before, -s, s) / s * limit, rtol=1e-12)
+    assert np.abs(after).max() == limit
 
 
 def test_a_guided_grid_ends_clean():

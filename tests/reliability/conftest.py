@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "JAXML_ALLOCATOR": "off",
     "PYTHONPATH": str(ROOT),
 }
-SMALL = ("--width", "8", "--n-samples", "5", "--save-every", "5", "--look-every", "20")
+SMALL = ("--width", "8", "--save-every", "5", "--look-every", "20")
 
 
 class Outcome(NamedTuple):

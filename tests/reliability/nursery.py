@@ -27,7 +27,7 @@ def main() -> None:
     """Obey until stdin closes."""
     for name in ("train", "replay", "verify", "sample", "evaluate"):
         command.find(name)
-    for name in ("vae_digits", "vae_mnist"):
+    for name in ("vae_digits", "vae_mnist", "diffusion_heartbeat", "flow_digits"):
         experiment.find(name)
     for line in sys.stdin:
         order = json.loads(line)

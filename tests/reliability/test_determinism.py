@@ -12,7 +12,7 @@ import pytest
 OPTIONS = ("--tiny", "--steps", "40")
 
 
-@pytest.fixture(params=["vae_digits", "vae_mnist"])
+@pytest.fixture(params=["vae_digits", "vae_mnist", "flow_digits", "diffusion_heartbeat"])
 def name(request):
     """Every experiment whose data are here."""
     if request.param == "vae_mnist":

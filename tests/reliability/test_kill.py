@@ -26,7 +26,7 @@ def test_a_killed_run_resumes_to_the_same_end(nursery, law, small, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae_digits", "vae_mnist"])
+@pytest.mark.parametrize("name", ["vae_digits", "vae_mnist", "diffusion_heartbeat"])
 def test_ten_kills_at_random_times(nursery, law, small, tmp_path, request, name):
     """Uniformly random times of a run of 200 steps that saves every 5, ten kills out of ten."""
     if name == "vae_mnist":

@@ -134,7 +134,7 @@ def test_stop(nursery, law, small, tmp_path, way, value):
 def test_skip(nursery, law, small, tmp_path, way, for_ever):
     """A bad update leaves the parameters bitwise as they were, is counted, and never applied."""
     run, code = tmp_path / "run", poison(way, for_ever=for_ever, skip=True)
-    options = (*OPTIONS, *small[:4], "--save-every", "1", "--look-every", "40")
+    options = (*OPTIONS, *small[:2], "--save-every", "1", "--look-every", "40")
     before = f"""
     import json
     from jaxml.training.storage import checkpoint

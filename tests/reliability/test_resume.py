@@ -39,7 +39,7 @@ def test_stop_and_go_on_in_a_new_process(nursery, law, small, tmp_path, request,
     if name == "vae_mnist":
         request.getfixturevalue("mnist")
     options = ("--tiny", "--steps", STEPS, "--batch-size", BATCH[name])
-    options = tuple(map(str, options)) + small[:4] + ("--save-every", "1", "--look-every", "7")
+    options = tuple(map(str, options)) + small[:2] + ("--save-every", "1", "--look-every", "7")
     reference, run = nursery.reference(name, *options), tmp_path / "run"
     words = ("train", name, *options, "--run-dir", run)
     stopped = nursery.run(*words, before=STOP.format(k=k))
