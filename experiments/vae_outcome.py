@@ -58,7 +58,7 @@ def experiment(
         draw=partial(draw, view, valid),
         validate=partial(validate, valid),
         n_test=len(test),
-        evaluate=partial(evaluate, protocol, test, n_samples, extra),
+        evaluate=partial(evaluate, protocol, test, n_samples, extra=extra),
         sample=partial(sample, view),
         diagnose=partial(diagnose, valid),
     )
@@ -102,10 +102,10 @@ def evaluate(
     protocol: dict[str, Any],
     test: np.ndarray,
     n_samples: int,
-    extra: Callable[[Model, Key], list[Evidence]],
     model: Model,
     key: Key,
     progress: Callable[[int], None],
+    extra: Callable[[Model, Key], list[Evidence]] = lambda model, key: [],
 ) -> list[Evidence]:
     """The test split's ELBO and its importance-sampled log-likelihood, per example in nats."""
     bounds, tights = [], []

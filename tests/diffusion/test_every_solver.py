@@ -43,6 +43,7 @@ def test_one_step_to_no_noise_is_the_denoiser(name):
         np.testing.assert_allclose(found[half:], jnp.stack(expected), atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_fifty_steps_are_finite(name):
     """To little noise and to none, in single precision."""

@@ -207,11 +207,14 @@ def test_the_computation_has_the_dtype_asked_for():
         assert {leaf.dtype for leaf in jax.tree.leaves(model)} == {jnp.dtype(jnp.float32)}
 
 
-def test_the_papers_size_lowers_for_accelerators():
-    """DiT-XL/2 with gradients in half precision: one loop forward, one backward."""
+@pytest.mark.parametrize(
+    "size", [dit.S, pytest.param(dit.XL, marks=pytest.mark.slow)], ids=["S", "XL"]
+)
+def test_the_papers_sizes_lower_for_accelerators(size):
+    """DiT/2 with gradients in half precision: one loop forward, one backward."""
     options = {"n_out": 8, "n_context": 1000, "remat": True, "dtype": jnp.bfloat16}
-    model = shapes((32, 32, 4), 2, **dit.XL, **options)
-    assert sum(leaf.size for leaf in jax.tree.leaves(model)) == counted(dit.XL)
+    model = shapes((32, 32, 4), 2, **size, **options)
+    assert sum(leaf.size for leaf in jax.tree.leaves(model)) == counted(size)
     x, t = jax.ShapeDtypeStruct((256, 32, 32, 4), jnp.float32), jax.ShapeDtypeStruct((256,), "f4")
     slope = jax.jit(jax.grad(lambda m, x, t: m(x, t).sum().astype(jnp.float32))).trace(model, x, t)
     for platform in ("cuda", "tpu"):
