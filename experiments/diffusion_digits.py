@@ -6,7 +6,7 @@ Hardware: 2 CPU cores, about 5 minutes.
 Expected: see FACTS below and experiments/README.md.
 
 The evidence is a lower bound of a probability mass, in nats as that of `vae_digits` and comparable
-to it, and a Fréchet distance of 5000 draws in the features of a small classifier.
+to it, and a Fréchet distance of 1000 draws in the features of a small classifier.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ class Config:
     """Decoupled, per unit of learning rate."""
     decay: Decay = 0.995
     """Of the average of the weights that is evaluated."""
-    n_draws: Count = 5000
+    n_draws: Count = 1000
     """Draws for the Fréchet distance."""
     n_test: Count = 297
     """Test examples whose likelihood is evaluated, from the first."""

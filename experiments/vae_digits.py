@@ -62,7 +62,7 @@ class Config:
     """Of the average of the weights that is evaluated."""
     n_samples: Count = 5000
     """Importance samples a test example."""
-    n_draws: Natural = 5000
+    n_draws: Natural = 1000
     """Draws for the Fréchet distance; 0 leaves it out."""
     save_every: Count = 250
     """Steps between checkpoints."""
