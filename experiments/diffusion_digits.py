@@ -25,7 +25,7 @@ from jaxml.models import diffusion
 from jaxml.nn import FourierInput, UNet
 from jaxml.types import Key, Model
 
-FACTS = Facts("diffusion", "digits, 17 levels", "-83.9 nats, Fréchet distance 2.2", 8)
+FACTS = Facts("diffusion", "digits, 17 levels", "Fréchet distance 2.2; -83.9 nats", 8)
 TINY = {
     "steps": 4,
     "save_every": 2,
@@ -101,7 +101,10 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     def likeness(model: Model, key: Key) -> list[Evidence]:
         x = image_diffusion_outcome.draws(model, key, config.n_draws, LEVELS)
         how = f"{image_diffusion_outcome.N_STEPS + 1} evaluations of the network"
-        return [digits_features.distance(x / (LEVELS - 1), "diffusion", how)]
+        return [
+            digits_features.distance(x / (LEVELS - 1), "diffusion", how),
+            digits_features.memory(),
+        ]
 
     images = Images(train, valid, test, protocol)
     return image_diffusion_outcome.experiment(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The times at which a solver looks: from much noise to little, and at last to none."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,18 @@ def points(schedule: Schedule, times: Times, *, clean: bool = True) -> Points:
         return Points(times, noise)
     both = [jnp.append(a, end) for a, end in zip(noise, (1.0, 0.0, jnp.inf), strict=True)]
     return Points(jnp.concatenate([times, times[-1:]]), Noise(*both))
+
+
+def pairs(path: Any) -> tuple[Any, Any]:
+    """Where every step of a path begins and where it ends: all levels but the last, but the first.
+
+    Args:
+      path: `Points`, `Noise` or another pytree of arrays with equal first axes.
+    """
+    first, second = (
+        jax.tree.map(lambda a, part=part: a[part], path) for part in (slice(0, -1), slice(1, None))
+    )
+    return first, second
 
 
 def uniform(n_steps: int, last: float = 1e-3) -> Times:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxml.diffusion.grid import Points
+from jaxml.diffusion.grid import Points, pairs
 from jaxml.diffusion.noise import posterior, transition
 from jaxml.diffusion.parameterization import Clean
 from jaxml.types import Key
@@ -49,10 +49,8 @@ def integrate(solver: Solver, denoise: Denoise, grid: Points, x: Event, key: Key
         i, now, then = place
         return solver.step(denoise, x, now, then, jax.random.fold_in(key, i), memory), None
 
-    ends = [jax.tree.map(lambda a, part=part: a[part], grid) for part in
-            (slice(0, -1), slice(1, None))]  # fmt: skip
     n = grid.t.shape[0] - 1
-    return jax.lax.scan(step, (x, solver.start(x)), (jnp.arange(n), *ends))[0][0]
+    return jax.lax.scan(step, (x, solver.start(x)), (jnp.arange(n), *pairs(grid)))[0][0]
 
 
 def _nothing(x: Event) -> tuple:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jaxml.diffusion import grid
+
 Time = Float[Array, "*t"]
 
 
@@ -136,11 +138,7 @@ def falling(n_steps: int) -> Float[Array, " points"]:
 
 def pairs(stages: Stage) -> tuple[Integer[Array, " steps"], Stage, Stage]:
     """(0 … n − 1, stages but the last, stages but the first), to scan over."""
-    first, second = (
-        jax.tree.map(lambda a, part=part: a[part], stages)
-        for part in (slice(0, -1), slice(1, None))
-    )
-    return jnp.arange(stages.t.shape[0] - 1), first, second
+    return jnp.arange(stages.t.shape[0] - 1), *grid.pairs(stages)
 
 
 def _fall(before: Stage, after: Stage) -> Time:

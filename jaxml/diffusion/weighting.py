@@ -71,7 +71,7 @@ def sigmoid(bias: float = 2.0) -> Weighting:
     Args:
       bias: b; larger ones give fine detail more weight.
 
-    Reference: Kingma and Gao 2023, table 1, arXiv:2303.00848.
+    Reference: Kingma and Gao 2023, arXiv:2303.00848.
     """
     return lambda log_snr: jax.nn.sigmoid(bias - log_snr)
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from jaxml.diffusion import bound
-from jaxml.diffusion.grid import Points
-from jaxml.diffusion.noise import Noise, diffuse
+from jaxml.diffusion.grid import Points, pairs
+from jaxml.diffusion.noise import diffuse
 from jaxml.diffusion.parameterization import Clean
 from jaxml.diffusion.times import uniform
 from jaxml.diffusion.weighting import vlb
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
 
 def variances(path: Points, *, large: bool = False) -> Variances:
     """β̃ of every step down a path, or β; β of the last one, where β̃ is 0."""
-    before, after = _pairs(path)
+    after, before = pairs(path.noise)
     all_large = bound.reverse_variance(before, after, large=True)
     if large:
         return all_large
@@ -68,7 +68,7 @@ def best_variances(
         x0, clean = _looked(model, x, step, context)
         return jnp.mean(jnp.square(x0 - clean.x0))
 
-    before, after = _pairs(path)
+    after, before = pairs(path.noise)
     errors = jax.lax.map(error, _steps(key, path))
     return jnp.where(before.sigma > 0, bound.best_variance(before, after, errors), errors)
 
@@ -191,18 +191,9 @@ def continuous_terms(
     return ContinuousTerms(prior, total, data)
 
 
-def _pairs(path: Points) -> tuple[Noise, Noise]:
-    """The noise after and before every step down, which are s and t of q(x_t | x_s)."""
-    after, before = (jax.tree.map(lambda a, part=part: a[part], path.noise) for part in
-                     (slice(0, -1), slice(1, None)))  # fmt: skip
-    return before, after
-
-
 def _steps(key: Key, path: Points) -> tuple[Array, Points, Points]:
     """A key a step, where it begins and where it ends."""
-    now, then = (jax.tree.map(lambda a, part=part: a[part], path) for part in
-                 (slice(0, -1), slice(1, None)))  # fmt: skip
-    return jax.random.split(key, len(path.t) - 1), now, then
+    return jax.random.split(key, len(path.t) - 1), *pairs(path)
 
 
 def _looked(model: Diffusion, x: Data, step: tuple, context: Context) -> tuple[Array, Clean]:

@@ -2,7 +2,6 @@
 """The diffusion model: data under noise, and a network that says what of it is which."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +40,7 @@ class Diffusion(nnx.Module):
     def __init__(
         self,
         network: Callable[..., Array],
-        schedule: Schedule | Any,
+        schedule: Schedule,
         *,
         parameterization: Parameterization = EPS,
         shape: tuple[int, ...],

@@ -102,6 +102,17 @@ def test_more_steps_approach_the_continuous_bound(best_model, normal_data, x64):
     np.testing.assert_allclose(ratios, 2, atol=0.1)
 
 
+def test_k_is_made_of_the_steps_and_three_entropies(best_model, normal_data, x64):
+    """−Σ KL + D (H_q(x_T | x_0) − H_q(x_1 | x_0) − H_p(x_T)), row by row."""
+    model, x = best_model(d.cosine()), normal_data(np.random.default_rng(0), 5)
+    path = d.points(d.cosine(), d.grid.uniform(6, last=0.1))
+    terms = diffusion.terms(model, x, jax.random.key(1), path, diffusion.variances(path))
+    first, last = (float(path.noise.sigma[i]) for i in (-2, 0))
+    entropies = np.log(last) - np.log(first) - 0.5 * np.log(2 * np.pi * np.e)
+    expected = -np.asarray(terms.steps).sum(0) + 2 * entropies
+    np.testing.assert_allclose(diffusion.k_bound(terms, path, 2), expected, rtol=1e-12)
+
+
 def test_bad_sizes_are_refused(best_model, normal_data):
     model, x = best_model(d.cosine()), normal_data(np.random.default_rng(0), 3)
     path = d.points(d.cosine(), d.grid.uniform(4))
