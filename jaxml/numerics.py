@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxml.types import Scalar
@@ -146,6 +147,42 @@ def log_sigmoid_difference(
       width: w, its length.
     """
     return log_sigmoid(lower + width) + log_sigmoid(-lower) + log1mexp(width)
+
+
+@jax.custom_jvp
+def log_ndtr(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log Φ(x), Φ the distribution function of N(0, 1), with digits in both tails.
+
+    Far down Φ underflows and log Φ(x) = −½x² − log(−x) − ½ log 2π + log Σ_k (−1)^k (2k−1)!!/x^2k.
+
+    Reference: Abramowitz and Stegun 1964, equation 26.2.12.
+    """
+    return _log_ndtr_and_slope(x)[0]
+
+
+@log_ndtr.defjvp
+def _log_ndtr_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    value, slope = _log_ndtr_and_slope(x)
+    return value, slope * dx
+
+
+def _log_ndtr_and_slope(x: Float[Array, "*shape"]) -> tuple[Array, Array]:
+    """log Φ and φ/Φ, which in the tail is −x over the series and no difference of large numbers."""
+    log_root = 0.5 * math.log(2 * math.pi)
+    edge = -8.0 if jnp.finfo(x.dtype).bits <= 32 else -20.0
+    far = x < edge
+    near_x, far_x = jnp.where(far, 0.0, x), jnp.where(far, x, edge)
+    square, series = jnp.square(1 / far_x), jnp.ones_like(x)
+    for odd in (15, 13, 11, 9, 7, 5, 3, 1):
+        series = 1 - odd * square * series
+    below = ndtr(-jnp.abs(near_x))
+    near = jnp.where(near_x < 0, jnp.log(jnp.where(near_x < 0, below, 0.5)), jnp.log1p(-below))
+    density = jnp.exp(-0.5 * jnp.square(near_x) - log_root)
+    value = jnp.where(
+        far, -0.5 * jnp.square(far_x) - jnp.log(-far_x) - log_root + jnp.log(series), near
+    )
+    return value, jnp.where(far, -far_x / series, density * jnp.exp(-near))
 
 
 def logsumexp(

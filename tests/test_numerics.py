@@ -58,6 +58,11 @@ CASES = {
         numerics.log1p_exp_neg, lambda a: mpmath.log1p(mp.exp(-a)), (np.geomspace(1e-8, 80, 400),)
     ),
     "softplus": Case(numerics.softplus, lambda x: mpmath.log1p(mp.exp(x)), (signed(1e-6, 1e3),)),
+    "log_ndtr": Case(
+        numerics.log_ndtr,
+        lambda x: mp.log(mpmath.erfc(-x / mp.sqrt(2)) / 2),
+        (np.concatenate([signed(1e-4, 30)[100:], -np.geomspace(5, 1e4, 100)]),),
+    ),
     "log_sigmoid": Case(
         numerics.log_sigmoid, lambda x: -mpmath.log1p(mp.exp(-x)), (signed(1e-6, 1e3),)
     ),

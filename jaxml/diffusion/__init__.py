@@ -7,6 +7,7 @@ from jaxml.diffusion.betas import (
     cosine_betas,
     linear_betas,
     noise_of,
+    schedule_of,
     sigmoid_betas,
     zero_terminal_betas,
 )
@@ -27,6 +28,7 @@ from jaxml.diffusion.binomial_bound import (
 )
 from jaxml.diffusion.bound import (
     best_variance,
+    discretized_reconstruction,
     k_bound,
     prior_divergence,
     reconstruction,
@@ -174,6 +176,7 @@ __all__ = [
     "discrete_prior_divergence",
     "discrete_step",
     "discrete_step_divergence",
+    "discretized_reconstruction",
     "dpm_plus_plus",
     "dpm_plus_plus_sde",
     "dynamic_threshold",
@@ -221,6 +224,7 @@ __all__ = [
     "rectified",
     "rescaled",
     "reverse_variance",
+    "schedule_of",
     "sigmoid_betas",
     "signal_to_noise",
     "source_posterior",

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxml.diffusion.noise import Noise
-from jaxml.diffusion.schedule import Schedule
+from jaxml.diffusion.schedule import Schedule, Time
+from jaxml.numerics import log1mexp
 
 Betas = Float[Array, " steps"]
 MOST = 0.999
@@ -118,6 +119,36 @@ def noise_of(betas: Betas) -> Noise:
     log_product = jnp.concatenate([jnp.zeros_like(betas[:1]), log_product])
     rest = -jnp.expm1(log_product)
     return Noise(jnp.exp(0.5 * log_product), jnp.sqrt(rest), log_product - jnp.log(rest))
+
+
+def schedule_of(betas: Betas) -> Schedule:
+    """The steps in continuous time: β(t) = −T log(1 − β_i) for t in ((i − 1)/T, i/T].
+
+    At t = i/T it is level i of `noise_of`, so that a model of the chain and one in continuous time
+    are trained, solved and scored by the same functions. There is no noise at t = 0.
+
+    Args:
+      betas: β_1 … β_T, numbers and no tracers; a last β of 1 is a zero-terminal schedule.
+
+    Raises:
+      ValueError: unless every β is in (0, 1), or the last one 1.
+    """
+    values = np.asarray(betas, np.float64)
+    if values.ndim != 1 or not (values > 0).all() or not (values[:-1] < 1).all() or values[-1] > 1:
+        raise ValueError("betas: expected a vector of numbers in (0, 1), the last at most 1")
+    ends_at_zero = bool(values[-1] == 1)
+    # e^−1000 is 0 in every float: the way to no signal, short of an infinite rate.
+    lost = np.where(values < 1, np.log1p(-np.minimum(values, 1 - 1e-16)), -1000.0)
+    levels = np.concatenate([np.zeros(1), np.cumsum(lost)])
+
+    def at(t: Time) -> Noise:
+        nodes = jnp.linspace(0.0, 1.0, len(levels), dtype=t.dtype)
+        log_product = jnp.interp(t, nodes, jnp.asarray(levels, t.dtype))
+        log_rest = log1mexp(-log_product)
+        half = 0.5 * log_product
+        return Noise(jnp.exp(half), jnp.exp(0.5 * log_rest), log_product - log_rest)
+
+    return Schedule(at, zero_terminal=ends_at_zero)
 
 
 def _from_products(products: np.ndarray) -> Betas:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxml.diffusion.noise import Noise, posterior, transition
-from jaxml.probability import normal
+from jaxml.probability import discretized_normal, normal
 from jaxml.types import Scalar
 
 Event = Float[Array, "*batch_and_event"]
@@ -93,6 +93,21 @@ def reconstruction(x0: Event, guess: Event, variance: Variance) -> Event:
     """
     variance = variance.reshape(variance.shape + (1,) * (x0.ndim - variance.ndim))
     return normal.log_prob(x0, guess, jnp.log(variance))
+
+
+def discretized_reconstruction(x0: Event, guess: Event, variance: Variance, levels: int) -> Event:
+    """log P(x_0 | x_1): the step that ends clean, as a probability of whole numbers in [−1, 1].
+
+    Args:
+      x0: levels −1, −1 + 2/(L − 1), ..., 1.
+      guess: x̂_0, made of x_1.
+      variance: v.
+      levels: L.
+
+    Reference: Ho et al. 2020, equation 13, arXiv:2006.11239.
+    """
+    variance = variance.reshape(variance.shape + (1,) * (x0.ndim - variance.ndim))
+    return discretized_normal.log_prob(x0, guess, jnp.log(variance), n_levels=levels)
 
 
 def tied_reconstruction(x0: Event, x1: Event, first: Noise) -> Event:

@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
 from jaxtyping import Array, Float
 
 from jaxml.diffusion.grid import Points
 from jaxml.diffusion.noise import Noise
 from jaxml.diffusion.parameterization import Clean
 from jaxml.diffusion.solver import Denoise, Event
-from jaxml.numerics import logsumexp
+from jaxml.numerics import log_ndtr, logsumexp
 
 Path = Callable[[Event, Noise, Noise], Event]
 """`(x, first, last) -> x`: where the probability flow leads from one noise to another."""

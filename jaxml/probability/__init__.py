@@ -4,6 +4,7 @@
 from jaxml.probability import (
     bernoulli,
     discretized_logistic,
+    discretized_normal,
     factorial,
     laplace,
     monte_carlo,
@@ -15,6 +16,7 @@ from jaxml.probability import (
 __all__ = [
     "bernoulli",
     "discretized_logistic",
+    "discretized_normal",
     "factorial",
     "laplace",
     "monte_carlo",

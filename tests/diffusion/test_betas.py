@@ -93,9 +93,39 @@ def test_the_gap_of_gaussian_data_is_known(name, variance, small, large, x64):
         np.testing.assert_allclose(gap, expected, atol=6e-5)
 
 
+@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize("n_steps", [1, 2, 1000])
+def test_in_continuous_time_the_steps_are_where_they_were(name, n_steps, x64):
+    """Level i at t = i/T, and between two levels a rate that does not change."""
+    betas = MAKE[name](n_steps)
+    schedule, chain = d.schedule_of(betas), d.noise_of(betas)
+    found = schedule.at(jnp.linspace(0.0, 1.0, n_steps + 1))
+    for ours, expected in zip(found, chain, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-13)
+    middle = jnp.asarray((np.arange(n_steps) + 0.3) / n_steps)
+    rates = d.rates(schedule, middle)
+    expected = -n_steps * np.log1p(-np.asarray(betas))
+    np.testing.assert_allclose(rates.diffusion, expected, rtol=1e-9)
+    np.testing.assert_allclose(rates.drift, -0.5 * expected, rtol=1e-9)
+
+
+def test_the_last_level_may_have_no_signal():
+    """A last β of 1: α = 0 at t = 1 only, and a noise prediction is refused there."""
+    schedule = d.schedule_of(d.zero_terminal_betas(d.linear_betas(100)))
+    noise = schedule.at(jnp.array([0.0, 0.5, 0.99, 1.0]))
+    assert schedule.zero_terminal
+    assert noise.alpha[-1] == 0
+    assert noise.sigma[-1] == 1
+    assert (noise.alpha[:-1] > 0).all()
+    with pytest.raises(ValueError, match="parameterization"):
+        d.check_pair(d.EPS, schedule)
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [
+        (lambda: d.schedule_of(jnp.array([0.1, 1.0, 0.2])), "betas"),
+        (lambda: d.schedule_of(jnp.array([0.0, 0.1])), "betas"),
         (lambda: d.linear_betas(0), "n_steps"),
         (lambda: d.linear_betas(5, 0.1, 0.01), "first"),
         (lambda: d.cosine_betas(5, 0.0), "offset"),

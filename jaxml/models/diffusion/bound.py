@@ -80,22 +80,25 @@ def terms(
     path: Points,
     used: Variances,
     *,
+    levels: int | None = None,
     context: Context = None,
 ) -> Terms:
     """Every part of the bound on log p(x_0) for the chain of Gaussian steps down a path.
 
     Args:
       model: the model.
-      x: x_0, real numbers.
+      x: x_0.
       key: for the noise, a draw a step and example.
       path: falling levels that end clean, one more than steps; at least two steps.
       used: the variance of every step, such as `variances(path)`.
+      levels: L, if x are whole numbers as levels −1, −1 + 2/(L − 1), ..., 1: the last step then is
+        a probability of them. None for real numbers, whose last step is a density.
       context: a row an event.
 
     Raises:
       ValueError: if there is not one variance a step.
 
-    Reference: Ho et al. 2020, equation 5, arXiv:2006.11239.
+    Reference: Ho et al. 2020, equations 5 and 13, arXiv:2006.11239.
     """
     n = len(path.t) - 1
     if n < 2 or used.shape != (n,):
@@ -111,7 +114,10 @@ def terms(
                       (slice(0, -1), -1))  # fmt: skip
     steps = jax.lax.map(divergence, (but_last, used[:-1]))
     x0, clean = _looked(model, x, last, context)
-    data = _summed(bound.reconstruction(x0, clean.x0, used[-1]))
+    if levels is None:
+        data = _summed(bound.reconstruction(x0, clean.x0, used[-1]))
+    else:
+        data = _summed(bound.discretized_reconstruction(x0, clean.x0, used[-1], levels))
     first = jax.tree.map(lambda a: a[0], path.noise)
     prior = _summed(bound.prior_divergence(widen(x), first, first.sigma))
     return Terms(prior, steps, data)
@@ -183,12 +189,24 @@ def continuous_terms(
         return vlb(model.schedule, t) * _summed(jnp.square(eps - clean.eps))
 
     total = jax.lax.map(at_one_time, jnp.arange(n_times)).sum(0) / n_times
-    first, last = (model.schedule.at(jnp.asarray(t, x.dtype)) for t in (0.0, 1.0))
-    eps = jax.random.normal(data_key, x.shape, x.dtype)
-    relative = first.sigma / first.alpha
-    data = _summed(bound.reconstruction(x, x + relative * eps, jnp.square(relative)))
-    prior = _summed(bound.prior_divergence(x, last, last.sigma))
+    prior, data = ends(model, x, data_key)
     return ContinuousTerms(prior, total, data)
+
+
+def ends(model: Diffusion, x: Data, key: Key) -> tuple[Each, Each]:
+    """The parts of the continuous bound at its ends, in nats: prior and reconstruction.
+
+    Args:
+      model: the model.
+      x: real numbers.
+      key: for the noise of the reconstruction.
+    """
+    x = widen(x)
+    first, last = (model.schedule.at(jnp.asarray(t, x.dtype)) for t in (0.0, 1.0))
+    relative = first.sigma / first.alpha
+    guess = x + relative * jax.random.normal(key, x.shape, x.dtype)
+    data = _summed(bound.reconstruction(x, guess, jnp.square(relative)))
+    return _summed(bound.prior_divergence(x, last, last.sigma)), data
 
 
 def _steps(key: Key, path: Points) -> tuple[Array, Points, Points]:

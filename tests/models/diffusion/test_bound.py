@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bounds of the best possible network on normal data, against what they lack in closed form."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +102,34 @@ def test_more_steps_approach_the_continuous_bound(best_model, normal_data, x64):
     ratios = np.array(gaps[:-1]) / np.array(gaps[1:])
     assert gaps[-1] > 0
     np.testing.assert_allclose(ratios, 2, atol=0.1)
+
+
+def test_the_bound_of_whole_numbers_is_one_of_their_entropy(x64):
+    """Three levels with the best network: never above −H, and close to it with many steps."""
+    schedule = d.cosine(-9.0, 9.0)
+    places, law = np.array([[-1.0, 0.0, 1.0]]), np.array([0.5, 0.2, 0.3])
+    log_law = jnp.log(jnp.asarray(law))[None]
+
+    def network(x, t, context=None):
+        noise = schedule.at(t).over(x)
+        z = (x - noise.alpha * places) / noise.sigma
+        x0 = jax.nn.softmax(log_law - 0.5 * jnp.square(z)) @ jnp.asarray(places.T)
+        return d.V.target(d.Clean(x0, (x - noise.alpha * x0) / noise.sigma), noise)
+
+    model = diffusion.Diffusion(network, schedule, parameterization=d.V, shape=(1,))
+    x = jnp.asarray(np.repeat(places, (N * law).astype(int)))[:, None]
+    entropy, bounds = -np.sum(law * np.log(law)), []
+    for n in (10, 40, 400):
+        path = d.points(schedule, d.grid.uniform(n, last=0.0))
+        used = diffusion.best_variances(model, x, jax.random.key(1), path)
+        terms = jax.jit(partial(diffusion.terms, model, levels=3))(
+            x, jax.random.key(2), path=path, used=used
+        )
+        elbo = np.asarray(terms.elbo())
+        bounds.append(elbo.mean())
+        assert bounds[-1] < -entropy + 4.5 * elbo.std(ddof=1) / np.sqrt(N)
+    assert bounds[0] < bounds[1] < bounds[2]
+    assert bounds[2] > -entropy - 0.03
 
 
 def test_k_is_made_of_the_steps_and_three_entropies(best_model, normal_data, x64):
