@@ -16,6 +16,7 @@ from jaxml.nn.gated import GatedMLP
 from jaxml.nn.image_input import FourierInput, Unshuffled
 from jaxml.nn.image_network import PointwiseNet, ResidualNet
 from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
+from jaxml.nn.learned_schedule import LearnedSchedule
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
@@ -57,6 +58,7 @@ __all__ = [
     "InvertibleResidual",
     "LayerNorm",
     "Learned",
+    "LearnedSchedule",
     "LipschitzMLP",
     "MaskedCoupling",
     "MultiScale",

@@ -10,6 +10,7 @@ from jaxml.models.diffusion.bound import (
     terms,
     variances,
 )
+from jaxml.models.diffusion.learned import schedule_loss
 from jaxml.models.diffusion.likelihood import log_prob, path
 from jaxml.models.diffusion.model import Diffusion, denoise, denoiser, sample
 from jaxml.models.diffusion.objective import bound_loss, loss
@@ -28,6 +29,7 @@ __all__ = [
     "loss",
     "path",
     "sample",
+    "schedule_loss",
     "terms",
     "variances",
 ]

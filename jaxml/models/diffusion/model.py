@@ -15,6 +15,7 @@ from jaxml.diffusion.parameterization import Clean, Parameterization, check_pair
 from jaxml.diffusion.schedule import Schedule
 from jaxml.diffusion.solver import Denoise, Solver, ddim, integrate
 from jaxml.models.condition import Context
+from jaxml.nn.learned_schedule import LearnedSchedule
 from jaxml.numerics import widen
 from jaxml.types import Key
 
@@ -26,7 +27,8 @@ class Diffusion(nnx.Module):
 
     Args:
       network: `(x, t, context) -> output` of the shape of x, one t a row; see `jaxml.nn`.
-      schedule: α and σ.
+      schedule: α and σ; a learned one is told to the network by its `fraction` in place of t, so
+        that a level of noise keeps its name while the way between the levels changes.
       parameterization: what the network's output is.
       shape: of one event.
 
@@ -40,14 +42,23 @@ class Diffusion(nnx.Module):
     def __init__(
         self,
         network: Callable[..., Array],
-        schedule: Schedule,
+        schedule: Schedule | LearnedSchedule,
         *,
         parameterization: Parameterization = EPS,
         shape: tuple[int, ...],
     ):
-        check_pair(parameterization, schedule)
-        self.network, self.schedule = network, schedule
+        self.network, self.noise = network, schedule
         self.parameterization, self.shape = parameterization, tuple(shape)
+        check_pair(parameterization, self.schedule)
+
+    @property
+    def schedule(self) -> Schedule:
+        """α and σ; of a learned schedule those at the present weights."""
+        return self.noise.schedule if isinstance(self.noise, LearnedSchedule) else self.noise
+
+    def clock(self, t: Float[Array, "*t"]) -> Float[Array, "*t"]:
+        """What the network is told of a time: a number in [0, 1]."""
+        return self.noise.fraction(t) if isinstance(self.noise, LearnedSchedule) else t
 
 
 def output(
@@ -59,8 +70,8 @@ def output(
     context: Context = None,
 ) -> Float[Array, "batch *event"]:
     """What the network says of x_t, never narrower than single precision."""
-    t = jnp.broadcast_to(t, x.shape[:1])
-    return widen(model.network(model.parameterization.scale_in(noise.over(x)) * x, t, context))
+    told = model.clock(jnp.broadcast_to(t, x.shape[:1]))
+    return widen(model.network(model.parameterization.scale_in(noise.over(x)) * x, told, context))
 
 
 def denoise(

@@ -47,7 +47,7 @@ def loss(
     Reference: Ho et al. 2020, equation 14, arXiv:2006.11239; Karras et al. 2022, equation 8,
     arXiv:2206.00364; Lipman et al. 2023, equation 14, arXiv:2210.02747.
     """
-    error, _, gain, log_snr = _errors(model, batch, key, times, drop, couple)
+    error, _, gain, log_snr = errors(model, batch, key, times, drop, couple)
     each = jnp.mean(error, axis=tuple(range(1, error.ndim)))
     value = each if weighting is None else weighting(log_snr) * jnp.square(gain) * each
     return jnp.mean(value), {"squared_error": jnp.mean(each)}
@@ -75,17 +75,25 @@ def bound_loss(
     Reference: Kingma et al. 2021, equation 18, arXiv:2107.00630; Kingma and Gao 2023, section 2,
     arXiv:2303.00848.
     """
-    error, t, gain, log_snr = _errors(model, batch, key, times, 0.0, independent)
+    error, t, gain, log_snr = errors(model, batch, key, times)
     each = jnp.mean(error, axis=tuple(range(1, error.ndim)))
     rate = weightings.vlb(model.schedule, t)
     value = rate * weighting(log_snr) * jnp.square(gain) * each
     return jnp.mean(value), {"squared_error": jnp.mean(each)}
 
 
-def _errors(
-    model: Diffusion, batch: Batch, key: Key, times: Times, drop: float, couple: Coupling
+def errors(
+    model: Diffusion,
+    batch: Batch,
+    key: Key,
+    times: Times = laws.uniform,
+    drop: float = 0.0,
+    couple: Coupling = independent,
 ) -> tuple[Array, Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
-    """Squares of the output's errors, t, the factor from there to errors of ε, and λ."""
+    """Squares of the output's errors, t, the factor from there to errors of ε, and λ.
+
+    What every objective here is made of; the arguments are those of `loss`.
+    """
     if not 0 <= drop < 1:
         raise ValueError(f"drop: expected a probability below 1, got {drop}")
     x0, context = unpack(batch)
