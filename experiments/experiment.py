@@ -38,6 +38,7 @@ NAMES = (
     "diffusion_toys",
     "flow_matching_toys",
     "diffusion_digits",
+    "flow_matching_digits",
     "diffusion_mnist",
     "masked_diffusion_text",
     "diffusion_cifar",
