@@ -51,6 +51,9 @@ def guard(rule: Rule, policy: Callable[[Array], Array] = stop) -> Rule:
         new = tuple(new)
         bad_leaf = first_bad_leaf(new)
         bad = (bad_leaf >= 0) | ~_sound(metrics)
+        # A branch is what XLA cannot fuse: without it every choice is compiled with a copy of
+        # the verdict on all leaves, and a U-Net in a loop takes a minute to compile, not 15 s.
+        bad = jax.lax.cond(bad, lambda: True, lambda: False)
         model, inner = jax.tree.map(lambda kept, fresh: jnp.where(bad, kept, fresh), old, new)
         skipped = state["skipped"] + bad.astype(jnp.int32)
         stopped = bad & policy(skipped)

@@ -8,7 +8,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxml.training import average, chain, descend, every, guard, skip, stop
+from jaxml.training import average, chain, descend, every, guard, loop, skip, stop
 from jaxml.training.rule.guard import leaf_names
 
 
@@ -144,3 +144,23 @@ def test_a_policy_is_a_function_of_the_count():
         model, state, metrics = update(model, state, jnp.full(3, NAN), key())
         stopped.append(bool(metrics["stopped"]))
     assert stopped == [False, False, True, True]
+
+
+def test_what_a_guard_adds_to_a_loop_grows_with_the_leaves_and_not_with_their_square():
+    """Lines of the compiled program over 20 and over 80 leaves, beyond those of the bare rule."""
+
+    def length(n, wrap):
+        model = nnx.List(nnx.Param(jnp.ones(3) * i) for i in range(n))
+
+        def loss(model, batch, key):
+            return sum(jnp.sum(jnp.sin(leaf[...] * batch)) for leaf in model), {}
+
+        rule = wrap(descend(loss, optax.sgd(0.1), wrt=nnx.Param))
+        leaves, structure = jax.tree.flatten((model, rule.init(model, key())))
+        run = loop.build(rule.update, lambda data, index, offset: data, structure, 2).run
+        program = run.lower(leaves, key(), jnp.ones(3), np.int32(0), np.int32(1)).compile()
+        return program.as_text().count("\n")
+
+    few, many = (length(n, guard) - length(n, lambda rule: rule) for n in (20, 80))
+    assert few > 0
+    assert many < 6 * few
