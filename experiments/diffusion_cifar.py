@@ -15,7 +15,7 @@ from functools import partial
 
 from flax import nnx
 
-from experiments import image_diffusion_outcome
+from experiments import image_diffusion_outcome, pixel_scale
 from experiments.experiment import Experiment, Facts
 from experiments.image_flow_outcome import Images
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
@@ -36,7 +36,7 @@ TINY = {
     "n_blocks": 1,
     "n_test": 2,
 }
-LEVELS = 256
+SCALE = pixel_scale.centred(256)
 SHAPE = (32, 32, 3)
 
 
@@ -96,8 +96,8 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     protocol = {
         "data": "CIFAR-10",
         "split": f"test, first {len(test)}",
-        "levels of intensity": LEVELS,
+        "levels of intensity": SCALE.levels,
         "sha256": sha256(test.reshape(len(test), -1)),
     }
     images = Images(train, valid, test, protocol)
-    return image_diffusion_outcome.experiment(model(config), images, LEVELS, LOSS, config)
+    return image_diffusion_outcome.experiment(model(config), images, SCALE, LOSS, config)

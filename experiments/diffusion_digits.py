@@ -43,7 +43,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     return image_diffusion_outcome.experiment(
         model,
         digits_unet.images(config),
-        digits_unet.LEVELS,
+        digits_unet.SCALE,
         diffusion.bound_loss,
         config,
         digits_unet.likeness(config, "diffusion"),

@@ -6,20 +6,20 @@ Hardware: 2 CPU cores, about 1 hour.
 Expected: see FACTS below and experiments/README.md.
 
 Trained on the variational bound in continuous time (Kingma et al. 2021, arXiv:2107.00630): equal
-weight for every log-SNR. The network reads squares of 2 x 2 pixels as channels, and waves of its
-input beside it, by which it tells neighbouring intensities apart.
+weight for every log-SNR. The network sees the logits of intensities, on whose scale black pixels
+are as wide as all others, and reads squares of 2 x 2 pixels as channels.
 """
 
 import dataclasses
 
 from flax import nnx
 
-from experiments import image_diffusion_outcome, image_flow_outcome
+from experiments import image_diffusion_outcome, image_flow_outcome, pixel_scale
 from experiments.experiment import Experiment, Facts
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.diffusion import V, linear_log_snr
 from jaxml.models import diffusion
-from jaxml.nn import FourierInput, UNet, Unshuffled
+from jaxml.nn import UNet, Unshuffled
 
 FACTS = Facts("diffusion", "MNIST, 256 levels", "to be measured", 60)
 TINY = {
@@ -31,7 +31,7 @@ TINY = {
     "n_levels": 1,
     "n_test": 4,
 }
-LEVELS = 256
+SCALE = pixel_scale.logits(256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Config:
     """Residual blocks of a level on the way down; one more on the way up."""
     most_noise: Positive = 9.0
     """How far below 0 the log-SNR is where the most noise is."""
-    least_noise: Positive = 14.0
-    """Log-SNR where the least noise is; a level of intensity is about 11 wide."""
+    least_noise: Positive = 9.0
+    """Log-SNR where the least noise is."""
     weight_decay: NonNegative = 0.0
     """Decoupled, per unit of learning rate."""
     decay: Decay = 0.998
@@ -71,9 +71,8 @@ class Config:
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration, from `mnist.npz` in the data directory."""
     images = image_flow_outcome.mnist(data_dir, config.n_test)
-    # A pixel and four waves of it, of two by two pixels.
     net = UNet(
-        (14, 14, 4 * 5),
+        (14, 14, 4),
         config.width,
         multipliers=(1, 2)[: config.n_levels],
         n_blocks=config.n_blocks,
@@ -83,9 +82,9 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         rngs=nnx.Rngs(config.seed),
     )
     model = diffusion.Diffusion(
-        FourierInput(Unshuffled(net)),
+        Unshuffled(net),
         linear_log_snr(-config.most_noise, config.least_noise),
         parameterization=V,
         shape=(28, 28, 1),
     )
-    return image_diffusion_outcome.experiment(model, images, LEVELS, diffusion.bound_loss, config)
+    return image_diffusion_outcome.experiment(model, images, SCALE, diffusion.bound_loss, config)

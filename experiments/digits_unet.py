@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from flax import nnx
 
-from experiments import digits_features, image_diffusion_outcome
+from experiments import digits_features, image_diffusion_outcome, pixel_scale
 from experiments.image_flow_outcome import Images
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import digits, sha256
@@ -25,7 +25,7 @@ TINY = {
     "n_draws": 100,
     "n_test": 50,
 }
-LEVELS = 17
+SCALE = pixel_scale.centred(17)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def images(options: Options) -> Images:
     train, valid, test = parts
     test = test[: options.n_test]
     split = "test" if len(test) == 297 else f"test, first {len(test)}"
-    protocol = {"data": "digits", "split": split, "levels": LEVELS, "sha256": sha256(test)}
+    protocol = {"data": "digits", "split": split, "levels": SCALE.levels, "sha256": sha256(test)}
     return Images(train, valid, test, protocol)
 
 
@@ -87,10 +87,10 @@ def likeness(options: Options, name: str) -> Callable[[Model, Key], list[Evidenc
     """How far draws of a model are from the test images, under the family's name."""
 
     def measure(model: Model, key: Key) -> list[Evidence]:
-        x = image_diffusion_outcome.draws(model, key, options.n_draws, LEVELS)
+        x = image_diffusion_outcome.draws(model, key, options.n_draws, SCALE)
         how = f"{image_diffusion_outcome.N_STEPS + 1} evaluations of the network"
         return [
-            digits_features.distance(x / (LEVELS - 1), name, how),
+            digits_features.distance(x / (SCALE.levels - 1), name, how),
             digits_features.memory(),
         ]
 

@@ -13,7 +13,7 @@ import optax
 
 from experiments.experiment import Experiment, Sheet
 from experiments.image_flow_outcome import Images, show
-from jaxml.bijections import dequantize, quantize, uniform_noise
+from experiments.pixel_scale import Scale
 from jaxml.data import in_memory, mapped
 from jaxml.diffusion import Points, dpm_plus_plus, grid, points
 from jaxml.metrics import Evidence, Kind, Unit, convert, from_values
@@ -28,17 +28,17 @@ N_STEPS = 60  # evaluations of the network for a sample, and one more
 def experiment(
     model: Model,
     images: Images,
-    levels: int,
+    scale: Scale,
     loss: Loss,
     options: Any,
     extra: Callable[[Model, Key], list[Evidence]] = lambda model, key: [],
 ) -> Experiment:
-    """The experiment of a diffusion model over images in [−1, 1], whose average counts.
+    """The experiment of a diffusion model over images, whose average counts.
 
     Args:
       model: freshly initialized.
       images: the data, whole numbers.
-      levels: L, how many intensities.
+      scale: on which the model sees them.
       loss: of the model.
       options: a `Config` with seed, steps, batch_size, learning_rate, weight_decay, decay.
       extra: more evidence.
@@ -55,25 +55,20 @@ def experiment(
     return Experiment(
         model=model,
         rule=guard(chain(learn=descend(loss, optimizer), average=average(options.decay))),
-        batches=mapped(order, partial(centred, levels), noise_key),
+        batches=mapped(order, partial(real, scale), noise_key),
         learned=lambda model, state: state["rule"]["average"]["model"],
-        draw=partial(draw, images.valid, levels),
-        validate=partial(validate, images.valid[:500], levels),
+        draw=partial(draw, images.valid, scale),
+        validate=partial(validate, images.valid[:500], scale),
         n_test=len(images.test),
-        evaluate=partial(evaluate, images, levels, extra),
-        sample=partial(sample, levels),
-        diagnose=partial(diagnose, levels),
+        evaluate=partial(evaluate, images, scale, extra),
+        sample=partial(sample, scale),
+        diagnose=partial(diagnose, scale),
     )
 
 
-def centred(levels: int, x: Array, key: Key) -> Array:
-    """2 (x + u)/L − 1: whole numbers under uniform noise, in [−1, 1)."""
-    return 2 * dequantize(x, uniform_noise(x, key), levels)[0] - 1
-
-
-def whole(levels: int, x: Array) -> Array:
-    """The whole numbers that x came from."""
-    return quantize(jnp.clip(0.5 * (x + 1), 0.0, 1 - 0.5 / levels), levels)
+def real(scale: Scale, x: Array, key: Key) -> Array:
+    """Whole numbers under uniform noise, as the model sees them."""
+    return scale.forward(x, key)[0]
 
 
 def path(model: Model, n_steps: int = N_STEPS) -> Points:
@@ -84,42 +79,42 @@ def path(model: Model, n_steps: int = N_STEPS) -> Points:
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _sample(model: Model, key: Key, n: int, levels: int) -> Array:
+def _sample(model: Model, key: Key, n: int, scale: Scale) -> Array:
     x = diffusion.sample(model, key, n, solver=dpm_plus_plus(2), path=path(model))
-    return whole(levels, x)
+    return scale.back(x)
 
 
-def draws(model: Model, key: Key, n: int, levels: int) -> np.ndarray:
+def draws(model: Model, key: Key, n: int, scale: Scale) -> np.ndarray:
     """n draws of whole numbers, a hundred at a time."""
     keys = jax.random.split(key, -(-n // 100))
-    return np.concatenate([np.asarray(_sample(model, k, 100, levels)) for k in keys])[:n]
+    return np.concatenate([np.asarray(_sample(model, k, 100, scale)) for k in keys])[:n]
 
 
-def sample(levels: int, model: Model, key: Key, n: int) -> Sheet:
+def sample(scale: Scale, model: Model, key: Key, n: int) -> Sheet:
     """Draws by a solver of second order."""
-    drawn = show(draws(model, key, n, levels), levels)
+    drawn = show(draws(model, key, n, scale), scale.levels)
     caption = f"samples, each by {N_STEPS + 1} evaluations of the network"
     return Sheet(drawn, math.ceil(math.sqrt(n)), caption)
 
 
-def draw(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, Sheet]:
+def draw(held_out: np.ndarray, scale: Scale, model: Model, key: Key) -> Mapping[str, Sheet]:
     """Samples, the way of ten of them, and beside them held-out images."""
     return {
-        "samples": sample(levels, model, key, 100),
-        "way": Sheet(_way(levels, model, jax.random.fold_in(key, 1)), 10, "noisy images at rising "
+        "samples": sample(scale, model, key, 100),
+        "way": Sheet(_way(scale, model, jax.random.fold_in(key, 1)), 10, "noisy images at rising "
                      "noise, and below each what the network takes it for"),
-        "data": Sheet(show(held_out[:100], levels), 10, "held-out images"),
+        "data": Sheet(show(held_out[:100], scale.levels), 10, "held-out images"),
     }  # fmt: skip
 
 
-def _way(levels: int, model: Model, key: Key) -> np.ndarray:
+def _way(scale: Scale, model: Model, key: Key) -> np.ndarray:
     """One sample at ten levels of noise, and its denoised form."""
-    image = jnp.asarray(2 * (draws(model, key, 1, levels)[0] + 0.5) / levels - 1, jnp.float32)
+    draw_key, real_key, noise_key = (jax.random.fold_in(key, i) for i in range(3))
+    image = real(scale, jnp.asarray(draws(model, draw_key, 1, scale)), real_key)[0]
     times = jnp.linspace(0.1, 1.0, 10)
     several = jnp.broadcast_to(image, (10, *image.shape))
-    noisy, guess = _looked(model, several, times, jax.random.fold_in(key, 1))
-    both = np.concatenate([np.asarray(noisy), np.asarray(guess)])
-    shown = np.clip(0.5 * (both + 1), 0, 1)
+    noisy, guess = _looked(model, several, times, noise_key)
+    shown = np.asarray(scale.seen(jnp.concatenate([noisy, guess])))
     return shown[..., 0] if shown.shape[-1] == 1 else shown
 
 
@@ -133,22 +128,17 @@ def _looked(model: Model, x: Array, t: Array, key: Key) -> tuple[Array, Array]:
 
 
 @partial(jax.jit, static_argnums=3)
-def _bound(model: Model, x: Array, key: Key, levels: int) -> Array:
+def _bound(model: Model, x: Array, key: Key, scale: Scale) -> Array:
     noise_key, bound_key = jax.random.split(key)
-    found = diffusion.continuous_terms(model, centred(levels, x, noise_key), bound_key, n_times=8)
-    return found.elbo() + _volume(x, levels)
-
-
-def _volume(x: Array, levels: int) -> float:
-    """log |dy/dx| of y = 2 (x + u)/L − 1, which turns a density of y into a mass of x."""
-    return math.prod(x.shape[1:]) * math.log(2 / levels)
+    y, log_mass = scale.forward(x, noise_key)
+    return diffusion.continuous_terms(model, y, bound_key, n_times=8).elbo() + log_mass
 
 
 def _bits(nats: np.ndarray, shape: tuple[int, ...]) -> float:
     return float(-np.mean(nats) / (math.prod(shape) * math.log(2)))
 
 
-def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, float]:
+def validate(held_out: np.ndarray, scale: Scale, model: Model, key: Key) -> Mapping[str, float]:
     """On held-out images the continuous bound in bits a dimension, or the error of a velocity.
 
     Straight lines end without signal and begin without noise: their bound is infinite.
@@ -156,7 +146,7 @@ def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mappi
     straight = model.schedule.zero_terminal
     measure = _squared_error if straight else _bound
     values = [
-        np.asarray(measure(model, jnp.asarray(_filled(part)), jax.random.fold_in(key, i), levels))
+        np.asarray(measure(model, jnp.asarray(_filled(part)), jax.random.fold_in(key, i), scale))
         for i, part in enumerate(np.split(held_out, range(ROWS, len(held_out), ROWS)))
     ]
     each = np.concatenate(values)[: len(held_out)]
@@ -166,9 +156,9 @@ def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mappi
 
 
 @partial(jax.jit, static_argnums=3)
-def _squared_error(model: Model, x: Array, key: Key, levels: int) -> Array:
+def _squared_error(model: Model, x: Array, key: Key, scale: Scale) -> Array:
     noise_key, loss_key = jax.random.split(key)
-    found = diffusion.loss(model, centred(levels, x, noise_key), loss_key)[0]
+    found = diffusion.loss(model, real(scale, x, noise_key), loss_key)[0]
     return jnp.broadcast_to(found, len(x))
 
 
@@ -178,16 +168,16 @@ def _filled(part: np.ndarray) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnums=3)
-def _log_weight(model: Model, x: Array, key: Key, levels: int) -> Array:
+def _log_weight(model: Model, x: Array, key: Key, scale: Scale) -> Array:
     noise_key, trace_key = jax.random.split(key)
-    y = centred(levels, x, noise_key)
+    y, log_mass = scale.forward(x, noise_key)
     signs = jax.random.rademacher(trace_key, y.shape, y.dtype)
-    return diffusion.log_prob(model, y, signs, start=0.0) + _volume(x, levels)
+    return diffusion.log_prob(model, y, signs, start=0.0) + log_mass
 
 
 def evaluate(
     images: Images,
-    levels: int,
+    scale: Scale,
     extra: Callable[[Model, Key], list[Evidence]],
     model: Model,
     key: Key,
@@ -199,9 +189,9 @@ def evaluate(
         part = images.test[start : start + ROWS]
         full = jnp.asarray(_filled(part))
         flow_key, bound_key = jax.random.split(jax.random.fold_in(key, start // ROWS))
-        flows.append(np.asarray(_log_weight(model, full, flow_key, levels))[: len(part)])
+        flows.append(np.asarray(_log_weight(model, full, flow_key, scale))[: len(part)])
         if not model.schedule.zero_terminal:
-            bounds.append(np.asarray(_bound(model, full, bound_key, levels))[: len(part)])
+            bounds.append(np.asarray(_bound(model, full, bound_key, scale))[: len(part)])
         progress(start + len(part))
     dim = int(np.prod(images.test.shape[1:]))
     about = {"kind": Kind.LOWER_BOUND, "family": "diffusion", "dim": dim}
@@ -221,11 +211,11 @@ def evaluate(
     return found + extra(model, jax.random.fold_in(key, len(images.test)))
 
 
-def diagnose(levels: int, model: Model, key: Key) -> Mapping[str, str]:
+def diagnose(scale: Scale, model: Model, key: Key) -> Mapping[str, str]:
     """Whether samples have left the range of the data, and how much of it they fill."""
-    x = draws(model, key, 200, levels).astype(np.float64)
-    spread = x.std(0).mean() / levels
+    x = draws(model, key, 200, scale).astype(np.float64)
+    spread = x.std(0).mean() / scale.levels
     return {
-        "samples": f"mean intensity {x.mean() / (levels - 1):.3f}, "
+        "samples": f"mean intensity {x.mean() / (scale.levels - 1):.3f}, "
         f"mean standard deviation of a pixel {spread:.3f}"
     }

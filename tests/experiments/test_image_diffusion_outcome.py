@@ -8,10 +8,12 @@ import pytest
 from scipy import stats
 
 from experiments import image_diffusion_outcome as outcome
+from experiments import pixel_scale
 from jaxml.diffusion import EPS, FLOW, Clean, linear_log_snr, rectified
 from jaxml.models import diffusion
 
 VARIANCE = 0.09
+SCALE = pixel_scale.centred(256)
 
 
 def normal_model(schedule, parameterization):
@@ -32,24 +34,17 @@ CURVED = normal_model(linear_log_snr(-12.0, 12.0), EPS)
 STRAIGHT = normal_model(rectified(), FLOW)
 
 
-@pytest.mark.parametrize("levels", [2, 17, 256])
-def test_whole_numbers_come_back_from_their_noise(levels):
-    """For every intensity and 500 draws of noise; what lies beyond the ends is at the ends."""
-    x = jnp.tile(jnp.arange(levels, dtype=jnp.uint8).reshape(-1, 1, 1, 1), (500, 1, 1, 1))
-    y = outcome.centred(levels, x, jax.random.key(0))
-    assert ((y >= -1) & (y < 1)).all()
-    np.testing.assert_array_equal(outcome.whole(levels, y), x)
-    ends = outcome.whole(levels, jnp.asarray([-7.0, -1.0, 1.0, 7.0]))
-    np.testing.assert_array_equal(ends, [0, 0, levels - 1, levels - 1])
-
-
 @pytest.mark.parametrize("model", [CURVED, STRAIGHT], ids=["curved", "straight"])
 @pytest.mark.parametrize("levels", [17, 256])
 def test_the_masses_of_all_intensities_have_the_sum_1(levels, model):
     """Of pixels from N(0, 0.3²), of which 0.09 % lie beyond; and each is the cell's share."""
     x = jnp.arange(levels, dtype=jnp.uint8).reshape(-1, 1, 1, 1)
     draws = [
-        np.exp(np.asarray(outcome._log_weight(model, x, jax.random.key(i), levels), "f8"))
+        np.exp(
+            np.asarray(
+                outcome._log_weight(model, x, jax.random.key(i), pixel_scale.centred(levels)), "f8"
+            )
+        )
         for i in range(50)
     ]
     edges = 2 * np.arange(levels + 1) / levels - 1
@@ -58,7 +53,10 @@ def test_the_masses_of_all_intensities_have_the_sum_1(levels, model):
     assert abs(found.sum() - exact.sum()) < 4.5 * np.sqrt(np.sum(error**2)) + 1e-3
     assert (abs(found - exact) < 5 * error + 2e-3 * exact + 1e-7).all()
     if model is CURVED:
-        bound = [outcome._bound(model, x, jax.random.key(i), levels) for i in range(50)]
+        bound = [
+            outcome._bound(model, x, jax.random.key(i), pixel_scale.centred(levels))
+            for i in range(50)
+        ]
         assert np.mean(bound) < np.mean(np.log(exact))
 
 
@@ -66,7 +64,7 @@ def test_the_masses_of_all_intensities_have_the_sum_1(levels, model):
 def test_draws_are_those_of_the_data(model):
     """Whole numbers with the mean and the variance of N(0, 0.3²) in 256 cells, 4.5 s.e."""
     n = 4000
-    x = 2 * (outcome.draws(model, jax.random.key(0), n, 256).reshape(n) + 0.5) / 256 - 1
+    x = 2 * (outcome.draws(model, jax.random.key(0), n, SCALE).reshape(n) + 0.5) / 256 - 1
     assert abs(x.mean()) < 4.5 * np.sqrt(VARIANCE / n)
     assert abs(x.var() / VARIANCE - 1) < 4.5 * np.sqrt(2 / n) + 0.01
     assert len(outcome.path(model).t) == outcome.N_STEPS + 2
@@ -77,7 +75,7 @@ def test_validation_of_straight_lines_is_the_error_of_their_velocity():
     rng = np.random.default_rng(0)
     pixels = rng.normal(0, VARIANCE**0.5, (2000, 1, 1, 1))
     held_out = np.clip((pixels + 1) * 128, 0, 255).astype(np.uint8)
-    found = outcome.validate(held_out, 256, STRAIGHT, jax.random.key(0))
+    found = outcome.validate(held_out, SCALE, STRAIGHT, jax.random.key(0))
     t = (np.arange(1000) + 0.5) / 1000
     least = np.mean(VARIANCE / ((1 - t) ** 2 * VARIANCE + t**2))
     assert found.keys() == {"squared_error"}
