@@ -2,7 +2,9 @@
 """Per-example costs; likelihoods and divergences in nats."""
 
 from jaxml.losses import (
+    adversarial,
     classification,
+    critic_penalty,
     divergence,
     likelihood,
     negative_log_likelihood,
@@ -13,7 +15,9 @@ from jaxml.losses import (
 )
 
 __all__ = [
+    "adversarial",
     "classification",
+    "critic_penalty",
     "divergence",
     "likelihood",
     "negative_log_likelihood",
