@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxml.losses.classification import binary_cross_entropy
-from jaxml.numerics import softplus
+from jaxml.numerics import softplus, widen_all
 from jaxml.types import Key
 
 Scores = Float[Array, "n"]
@@ -36,6 +36,15 @@ class Game(NamedTuple):
     generator: Cost
 
 
+def _game(critic: Cost, generator: Cost) -> Game:
+    """Both costs of scores in single precision at least."""
+
+    def wide(cost: Cost) -> Cost:
+        return lambda real, fake: cost(*widen_all(real, fake))
+
+    return Game(wide(critic), wide(generator))
+
+
 @cache
 def saturating() -> Game:
     """−log σ(r) − log σ(−f), and log σ(−f) for the generator: the zero-sum game.
@@ -45,7 +54,7 @@ def saturating() -> Game:
 
     Reference: Goodfellow et al. 2014, equation 1 and theorem 1, arXiv:1406.2661.
     """
-    return Game(_tell_apart, lambda real, fake: -softplus(fake))
+    return _game(_tell_apart, lambda real, fake: -softplus(fake))
 
 
 @cache
@@ -54,7 +63,7 @@ def non_saturating() -> Game:
 
     Reference: Goodfellow et al. 2014, section 3, arXiv:1406.2661.
     """
-    return Game(_tell_apart, lambda real, fake: softplus(-fake))
+    return _game(_tell_apart, lambda real, fake: softplus(-fake))
 
 
 @cache
@@ -70,7 +79,7 @@ def least_squares(fake: float = 0.0, real: float = 1.0, wanted: float = 1.0) -> 
 
     Reference: Mao et al. 2017, equation 2, arXiv:1611.04076.
     """
-    return Game(
+    return _game(
         lambda r, f: 0.5 * (jnp.square(r - real) + jnp.square(f - fake)),
         lambda r, f: 0.5 * jnp.square(f - wanted),
     )
@@ -83,7 +92,7 @@ def hinge() -> Game:
     Reference: Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, equations 16 and 17,
     arXiv:1802.05957.
     """
-    return Game(
+    return _game(
         lambda real, fake: jax.nn.relu(1 - real) + jax.nn.relu(1 + fake),
         lambda real, fake: -fake,
     )
@@ -95,7 +104,7 @@ def wasserstein() -> Game:
 
     Reference: Arjovsky et al. 2017, algorithm 1, arXiv:1701.07875.
     """
-    return Game(lambda real, fake: fake - real, lambda real, fake: -fake)
+    return _game(lambda real, fake: fake - real, lambda real, fake: -fake)
 
 
 @cache
@@ -107,7 +116,7 @@ def relativistic() -> Game:
 
     Reference: Jolicoeur-Martineau 2019, arXiv:1807.00734; Huang et al. 2024, arXiv:2501.05441.
     """
-    return Game(
+    return _game(
         lambda real, fake: softplus(fake - real),
         lambda real, fake: softplus(real - fake),
     )
@@ -123,7 +132,7 @@ def relativistic_average() -> Game:
     def critic(real: Scores, fake: Scores) -> Scores:
         return softplus(jnp.mean(fake) - real) + softplus(fake - jnp.mean(real))
 
-    return Game(critic, lambda real, fake: critic(fake, real))
+    return _game(critic, lambda real, fake: critic(fake, real))
 
 
 def labelled(real: Scores, fake: Scores, real_labels: Scores, fake_labels: Scores) -> Scores:
@@ -140,6 +149,7 @@ def labelled(real: Scores, fake: Scores, real_labels: Scores, fake_labels: Score
 
 def signed(scores: Scores, labels: Scores) -> Scores:
     """−y s, y = +1 for real and −1 for generated examples: half of Wasserstein's cost each."""
+    scores, labels = widen_all(scores, labels)
     return -labels * scores
 
 

@@ -82,6 +82,16 @@ def test_scores_of_any_size_have_finite_costs_and_slopes(name):
         assert all(np.isfinite(slope).all() for slope in slopes)
 
 
+@pytest.mark.parametrize("name", GAMES)
+def test_half_precision_is_widened_before_anything_is_computed(name):
+    """The costs of halves are exactly those of the same numbers in single precision."""
+    halves = scores("f2")
+    wide = tuple(a.astype(jnp.float32) for a in halves)
+    for player in GAMES[name]:
+        assert player(*halves).dtype == jnp.float32
+        np.testing.assert_array_equal(player(*halves), player(*wide))
+
+
 def normal_log_ratio(mean, variance):
     """log p − log q as a function of x, p = N(0, 1) and q = N(m, v)."""
     return lambda x: -0.5 * x**2 + 0.5 * np.log(variance) + 0.5 * (x - mean) ** 2 / variance

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxml.losses import classification, divergence, regression
+from jaxml.losses import adversarial, classification, divergence, regression
 from jaxml.losses import negative_log_likelihood as nll
 
 N, N_CLASSES = 6, 3
@@ -78,6 +78,9 @@ CASES = {
     "negative_binomial": Case(nll.negative_binomial, COUNT, n_raw=2),
     "binary_cross_entropy": Case(classification.binary_cross_entropy, BIT),
     "binary_focal": Case(classification.binary_focal, BIT),
+    "adversarial_labelled": Case(
+        lambda real, fake, y: adversarial.labelled(real, fake, y, 1 - y), BIT, n_raw=2
+    ),
     "binary_hinge": Case(classification.binary_hinge, BIT, smooth=False),
     "cross_entropy": Case(classification.cross_entropy, CLASS),
     "soft_cross_entropy": Case(classification.soft_cross_entropy, SOFT),
