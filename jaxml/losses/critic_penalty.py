@@ -6,6 +6,7 @@ batch normalization in it a penalty would be that of another function.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,51 @@ from jaxml.types import Key
 Batch = Float[Array, "n *event"]
 Each = Float[Array, "n"]
 Critic = Callable[[Batch], Each]
+Penalty = Callable[[Critic, Batch, Batch, Key], Each]
+"""`(critic, real, fake, key) -> cost`, its weight included."""
+
+
+@cache
+def interpolated(weight: float = 10.0) -> Penalty:
+    """λ times `gradient_penalty`.
+
+    Args:
+      weight: λ.
+
+    Raises:
+      ValueError: if it is negative.
+    """
+    _natural("weight", weight)
+
+    def penalty(critic: Critic, real: Batch, fake: Batch, key: Key) -> Each:
+        return weight * gradient_penalty(critic, real, fake, key)
+
+    return penalty
+
+
+@cache
+def zero_centred(real: float = 1.0, fake: float = 0.0) -> Penalty:
+    """γ_1 times `zero_centred_penalty` at real examples and γ_2 times that at generated ones.
+
+    Args:
+      real: γ_1, of R1.
+      fake: γ_2, of R2.
+
+    Raises:
+      ValueError: if one is negative.
+    """
+    _natural("real", real)
+    _natural("fake", fake)
+
+    def penalty(critic: Critic, x: Batch, generated: Batch, key: Key) -> Each:
+        del key
+        cost = jnp.zeros(len(x), x.dtype)
+        for weight, at in ((real, x), (fake, generated)):
+            if weight > 0:
+                cost = cost + weight * zero_centred_penalty(critic, at)
+        return cost
+
+    return penalty
 
 
 def slopes(critic: Critic, x: Batch) -> Batch:
@@ -89,3 +135,8 @@ def consistency(critic: Critic, x: Batch, changed: Batch) -> Each:
 
 def _norm(x: Batch) -> Each:
     return norm(x.reshape(len(x), -1), axis=1)
+
+
+def _natural(name: str, value: float) -> None:
+    if not value >= 0:
+        raise ValueError(f"{name}: expected a number that is not negative, got {value}")

@@ -17,6 +17,7 @@ from jaxml.training.rule import (
     skip,
     stop,
     sweep,
+    take_turns,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "skip",
     "stop",
     "sweep",
+    "take_turns",
 ]

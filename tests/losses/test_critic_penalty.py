@@ -124,6 +124,28 @@ def test_slopes_of_any_size_have_a_penalty(size):
     np.testing.assert_allclose(each, expected, rtol=1e-5)
 
 
+def test_weights_are_factors():
+    """10 times the gradient penalty; R1 and R2 each with its own; nothing for a weight of 0."""
+    w = jnp.asarray(np.random.default_rng(1).normal(size=24), jnp.float32)
+    real, fake = images(5, "f4"), images(5, "f4", seed=2)
+    plain = critic_penalty.gradient_penalty(linear(w), real, fake, jax.random.key(0))
+    ten = critic_penalty.interpolated()(linear(w), real, fake, jax.random.key(0))
+    np.testing.assert_allclose(ten, 10 * plain, rtol=1e-6)
+
+    def quadratic(x):
+        return 0.5 * jnp.sum(x**2, axis=(1, 2, 3))
+
+    both = critic_penalty.zero_centred(2.0, 0.5)(quadratic, real, fake, jax.random.key(0))
+    squares = [0.5 * np.sum(np.asarray(x) ** 2, axis=(1, 2, 3)) for x in (real, fake)]
+    np.testing.assert_allclose(both, 2 * squares[0] + 0.5 * squares[1], rtol=1e-5)
+    none = critic_penalty.zero_centred(0.0)(quadratic, real, fake, jax.random.key(0))
+    np.testing.assert_array_equal(none, np.zeros(5))
+    with pytest.raises(ValueError, match="fake"):
+        critic_penalty.zero_centred(1.0, -1.0)
+    with pytest.raises(ValueError, match="weight"):
+        critic_penalty.interpolated(-1.0)
+
+
 def test_consistency_is_the_square_of_the_change():
     w, x = jnp.ones(24, jnp.float32), images(3, "f4")
     each = critic_penalty.consistency(linear(w), x, x + 0.5)

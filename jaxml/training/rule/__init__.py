@@ -7,6 +7,7 @@ from jaxml.training.rule.descend import accumulate, descend, only
 from jaxml.training.rule.ensemble import ensemble, member, sweep
 from jaxml.training.rule.guard import guard, skip, stop
 from jaxml.training.rule.side_by_side import side_by_side
+from jaxml.training.rule.turns import take_turns
 
 __all__ = [
     "accumulate",
@@ -23,4 +24,5 @@ __all__ = [
     "skip",
     "stop",
     "sweep",
+    "take_turns",
 ]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generative adversarial networks: a generator, a critic, and what each of them pays.
+
+A GAN defines no density. Its contract is two losses for two rules:
+
+    take_turns(n_critic,
+               critic=descend(critic_loss, ..., wrt=only("critic")),
+               generator=descend(generator_loss, ..., wrt=only("generator")))
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Shaped
+
+from jaxml.losses import adversarial
+from jaxml.losses.adversarial import Game
+from jaxml.losses.critic_penalty import Penalty
+from jaxml.models.condition import Context, unpack
+from jaxml.numerics import widen
+from jaxml.types import Batch, Key, Metrics, Scalar
+
+Augment = Callable[[Array, Key], Array]
+"""`(x, key) -> x`, differentiable: what real and generated examples go through to the critic."""
+Labels = Callable[[Array, Key], Array]
+"""`(labels, key) -> labels`, made of 1 for real and 0 for generated examples."""
+
+
+class GAN(nnx.Module):
+    """x = G(z, c) for z from N(0, I), and a critic's score D(x, c).
+
+    Args:
+      generator: `(z, context) -> x`.
+      critic: `(x, context) -> scores`, one an example; for penalties on its slopes the score of an
+        example must not depend on others, so no batch normalization in it.
+      n_latent: numbers of z.
+
+    Raises:
+      ValueError: for less than one latent number.
+
+    Reference: Goodfellow et al. 2014, arXiv:1406.2661.
+    """
+
+    def __init__(
+        self, generator: Callable[..., Array], critic: Callable[..., Array], n_latent: int
+    ):
+        if n_latent < 1:
+            raise ValueError(f"n_latent: expected at least 1, got {n_latent}")
+        self.generator, self.critic, self.n_latent = generator, critic, n_latent
+
+
+def generate(
+    model: GAN, z: Float[Array, "batch n_latent"], context: Context = None
+) -> Float[Array, "batch *event"]:
+    """G(z, c)."""
+    return widen(model.generator(z, context))
+
+
+def sample(
+    model: GAN, key: Key, n: int, *, context: Context = None, truncation: float | None = None
+) -> Float[Array, "n *event"]:
+    """n draws.
+
+    Args:
+      model: the model.
+      key: for z.
+      n: how many.
+      context: a row a draw.
+      truncation: draw z from N(0, I) within ± this number: fewer kinds of better examples.
+
+    Raises:
+      ValueError: for a truncation that is not positive.
+
+    Reference: Brock et al. 2019, section 3.1, arXiv:1809.11096, for the truncation.
+    """
+    shape = (n, model.n_latent)
+    if truncation is None:
+        return generate(model, jax.random.normal(key, shape), context)
+    if not truncation > 0:
+        raise ValueError(f"truncation: expected a positive number, got {truncation}")
+    return generate(
+        model, jax.random.truncated_normal(key, -truncation, truncation, shape), context
+    )
+
+
+def critic_loss(
+    model: GAN,
+    batch: Batch,
+    key: Key,
+    *,
+    game: Game = adversarial.relativistic(),  # noqa: B008
+    penalty: Penalty | None = None,
+    augment: Augment | None = None,
+    labels: Labels | None = None,
+) -> tuple[Scalar, Metrics]:
+    """Mean cost of the critic: the game's, and the penalty's on its slopes.
+
+    Args:
+      model: the model; its generator is a constant here.
+      batch: x, or `{"x": x, "y": context}` for a conditional model.
+      key: for latent vectors, augmentation, penalty and labels.
+      game: see `jaxml.losses.adversarial`.
+      penalty: see `jaxml.losses.critic_penalty`.
+      augment: of both kinds of examples.
+      labels: what 1 and 0 become, such as `partial(adversarial.flipped, rate=0.05)`; the critic
+        then pays the plain game's cost of them, and `game` says only what the generator wants.
+    """
+    real, context, fake, (label_key, penalty_key) = _examples(model, batch, key, augment)
+    fake = jax.lax.stop_gradient(fake)
+    score = _scores(model, context)
+    on_real, on_fake = score(real), score(fake)
+    if labels is None:
+        cost = game.critic(on_real, on_fake)
+    else:
+        ones = jnp.ones_like(on_real)
+        real_key, fake_key = jax.random.split(label_key)
+        told = labels(ones, real_key), labels(jnp.zeros_like(ones), fake_key)
+        cost = adversarial.labelled(on_real, on_fake, *told)
+    metrics = {
+        "real": jnp.mean(on_real),
+        "fake": jnp.mean(on_fake),
+        "margin": jnp.mean(on_real) - jnp.mean(on_fake),
+        "right": 0.5 * (jnp.mean(on_real > 0) + jnp.mean(on_fake < 0)),
+    }
+    value = jnp.mean(cost)
+    if penalty is not None:
+        paid = jnp.mean(penalty(score, real, fake, penalty_key))
+        value, metrics["penalty"] = value + paid, paid
+    return value, metrics
+
+
+def generator_loss(
+    model: GAN,
+    batch: Batch,
+    key: Key,
+    *,
+    game: Game = adversarial.relativistic(),  # noqa: B008
+    augment: Augment | None = None,
+) -> tuple[Scalar, Metrics]:
+    """Mean cost of the generator.
+
+    Args:
+      model: the model; its critic is a constant here, if `wrt` says so.
+      batch: x, or `{"x": x, "y": context}`; the relativistic games look at x.
+      key: for latent vectors and augmentation.
+      game: see `jaxml.losses.adversarial`.
+      augment: of both kinds of examples.
+    """
+    real, context, fake, _ = _examples(model, batch, key, augment)
+    score = _scores(model, context)
+    return jnp.mean(game.generator(score(real), score(fake))), {"spread": jnp.mean(fake.std(0))}
+
+
+def _examples(
+    model: GAN, batch: Batch, key: Key, augment: Augment | None
+) -> tuple[Shaped[Array, "batch *event"], Context, Shaped[Array, "batch *event"], tuple[Key, ...]]:
+    """Real examples, their context, as many generated ones, and two more keys."""
+    real, context = unpack(batch)
+    real = widen(real)
+    z_key, real_key, fake_key, *more = jax.random.split(key, 5)
+    fake = generate(model, jax.random.normal(z_key, (len(real), model.n_latent)), context)
+    if augment is not None:
+        real, fake = augment(real, real_key), augment(fake, fake_key)
+    return real, context, fake, tuple(more)
+
+
+def _scores(model: GAN, context: Context) -> Callable[[Array], Array]:
+    return lambda x: widen(model.critic(x, context))
