@@ -42,6 +42,7 @@ NAMES = (
     "diffusion_mnist",
     "masked_diffusion_text",
     "diffusion_cifar",
+    "gan_ring",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import entr
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxml.types import Scalar
@@ -17,11 +18,14 @@ class Coverage(NamedTuple):
     Attributes:
       counts: good draws a mode.
       found: modes with at least the share of draws that was asked.
+      effective: e^H of the shares that the modes have of the good draws: as many modes with equal
+        shares would be as uneven; 0 where no draw is good.
       quality: the share of draws that are good: within the radius of a mode.
     """
 
     counts: Int[Array, " modes"]
     found: Bool[Array, " modes"]
+    effective: Scalar
     quality: Scalar
 
 
@@ -58,4 +62,7 @@ def mode_coverage(
     mine = jax.nn.one_hot(jnp.argmin(square, axis=1), len(centers), dtype=jnp.int32)
     counts = jnp.sum(jnp.where(near[:, None], mine, 0), axis=0)
     enough = max(1, math.ceil(least * len(x) / len(centers)))
-    return Coverage(counts, counts >= enough, jnp.mean(near))
+    total = jnp.sum(counts)
+    shares = counts / jnp.maximum(total, 1)
+    effective = jnp.where(total > 0, jnp.exp(jnp.sum(entr(shares))), 0.0)
+    return Coverage(counts, counts >= enough, effective, jnp.mean(near))

@@ -66,7 +66,8 @@ def diagnose(
         1/2 where the critic cannot tell them apart. `models.gan.critic_loss` reports it.
       spread: a number a step, the spread of generated examples over that of real ones;
         `models.gan.generator_loss` reports it.
-      covered: the share of modes or classes that draws have, if it is known.
+      covered: the share of modes or classes that draws have, if it is known; best that of
+        `mode_coverage(...).effective`.
       window: steps at the end over which means are taken.
       dominant: the share above which the critic dominates.
       fooled: the share below which the generator does.

@@ -36,6 +36,17 @@ def test_a_mode_with_too_few_draws_is_not_found():
     assert mode_coverage(x[:990], CENTERS, 0.5, least=0.0).found.tolist() == [True, False, False]
 
 
+def test_the_effective_number_is_that_of_equal_shares():
+    """3 where all have the same, 1 where one has all, e^H in between, 0 without a good draw."""
+    for counts in ((300, 300, 300), (900, 0, 0), (600, 200, 100)):
+        share = np.array([c for c in counts if c]) / 900
+        found = mode_coverage(draws(counts, scale=1e-3), CENTERS, 0.5)
+        np.testing.assert_allclose(
+            found.effective, np.exp(-np.sum(share * np.log(share))), rtol=1e-5
+        )
+    assert mode_coverage(draws((9, 9, 9)) + 50.0, CENTERS, 0.5).effective == 0
+
+
 def test_draws_between_modes_are_not_good():
     x = jnp.asarray([[5.0, 0.0], [0.0, 5.0], [100.0, 100.0], [0.1, 0.0]])
     found = mode_coverage(x, CENTERS, 0.5)

@@ -16,7 +16,6 @@ from jaxml.data import digits, in_memory, toy
 from jaxml.losses import critic_penalty
 from jaxml.metrics import mode_coverage, pathology
 from jaxml.models import gan
-from jaxml.nn import MLP
 from jaxml.optimizers import adam
 from jaxml.training import descend, fit, only, take_turns
 from jaxml.types import Batches
@@ -89,19 +88,8 @@ def test_empty_histories_are_refused():
         pathology.diagnose([], [1.0])
 
 
-class Player(nnx.Module):
-    """An MLP that takes no notice of a context."""
-
-    def __init__(self, n, n_out, seed):
-        self.net = MLP(n, (64, 64), n_out, rngs=nnx.Rngs(seed))
-
-    def __call__(self, x, context=None):
-        y = self.net(x)
-        return y[:, 0] if y.shape[1] == 1 else y
-
-
 def players(n, n_latent):
-    return gan.GAN(Player(n_latent, n, 0), Player(n, 1, 1), n_latent)
+    return gan.mlp(n, (64, 64), n_latent, rngs=nnx.Rngs(1))
 
 
 def turns(critic_rate, generator_rate, penalty=None):
@@ -121,7 +109,7 @@ def played(rule, model, batches, steps):
 
 
 def test_collapse_on_purpose_is_told_by_name():
-    """A critic that is held for 500 steps of the generator: it leaves all modes that it had."""
+    """A critic that is held for 500 steps of the generator, which goes where it likes best."""
     ring, n = toy.gaussian_ring(), 256
 
     def take(key, index, offset):
@@ -135,12 +123,12 @@ def test_collapse_on_purpose_is_told_by_name():
     def told(model, metrics, spread):
         found = mode_coverage(gan.sample(model, jax.random.key(3), 1000), centers, 8**-0.5)
         ahead = metrics.get("critic/ahead", np.full(1, 0.5))
-        return names(ahead, metrics[spread], covered=float(found.found.mean()))
+        return names(ahead, metrics[spread], covered=float(found.effective) / 8)
 
     rule = turns(1e-3, 1e-3, critic_penalty.zero_centred(0.1, 0.1))
-    model, metrics = played(rule, players(2, 2), batches, 1500)
+    model, metrics = played(rule, players(2, 2), batches, 300)
     assert told(model, metrics, "generator/spread") == []
-    alone = descend(gan.generator_loss, adam(1e-3, b1=0.5), wrt=only("generator"))
+    alone = descend(gan.generator_loss, adam(5e-3, b1=0.5), wrt=only("generator"))
     model, metrics = played(alone, model, batches, 500)
     assert told(model, metrics, "spread") == ["mode collapse"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generative adversarial networks: a generator, a critic, and what each of them pays.
+"""What generator and critic learn from.
 
 A GAN defines no density. Its contract is two losses for two rules:
 
@@ -9,16 +9,17 @@ A GAN defines no density. Its contract is two losses for two rules:
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Shaped
 
 from jaxml.losses import adversarial
 from jaxml.losses.adversarial import Game
 from jaxml.losses.critic_penalty import Penalty
 from jaxml.models.condition import Context, unpack
+from jaxml.models.gan.model import GAN, generate, score
 from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Metrics, Scalar
 
@@ -26,63 +27,6 @@ Augment = Callable[[Array, Key], Array]
 """`(x, key) -> x`, differentiable: what real and generated examples go through to the critic."""
 Labels = Callable[[Array, Key], Array]
 """`(labels, key) -> labels`, made of 1 for real and 0 for generated examples."""
-
-
-class GAN(nnx.Module):
-    """x = G(z, c) for z from N(0, I), and a critic's score D(x, c).
-
-    Args:
-      generator: `(z, context) -> x`.
-      critic: `(x, context) -> scores`, one an example; for penalties on its slopes the score of an
-        example must not depend on others, so no batch normalization in it.
-      n_latent: numbers of z.
-
-    Raises:
-      ValueError: for less than one latent number.
-
-    Reference: Goodfellow et al. 2014, arXiv:1406.2661.
-    """
-
-    def __init__(
-        self, generator: Callable[..., Array], critic: Callable[..., Array], n_latent: int
-    ):
-        if n_latent < 1:
-            raise ValueError(f"n_latent: expected at least 1, got {n_latent}")
-        self.generator, self.critic, self.n_latent = generator, critic, n_latent
-
-
-def generate(
-    model: GAN, z: Float[Array, "batch n_latent"], context: Context = None
-) -> Float[Array, "batch *event"]:
-    """G(z, c)."""
-    return widen(model.generator(z, context))
-
-
-def sample(
-    model: GAN, key: Key, n: int, *, context: Context = None, truncation: float | None = None
-) -> Float[Array, "n *event"]:
-    """n draws.
-
-    Args:
-      model: the model.
-      key: for z.
-      n: how many.
-      context: a row a draw.
-      truncation: draw z from N(0, I) within ± this number: fewer kinds of better examples.
-
-    Raises:
-      ValueError: for a truncation that is not positive.
-
-    Reference: Brock et al. 2019, section 3.1, arXiv:1809.11096, for the truncation.
-    """
-    shape = (n, model.n_latent)
-    if truncation is None:
-        return generate(model, jax.random.normal(key, shape), context)
-    if not truncation > 0:
-        raise ValueError(f"truncation: expected a positive number, got {truncation}")
-    return generate(
-        model, jax.random.truncated_normal(key, -truncation, truncation, shape), context
-    )
 
 
 def critic_loss(
@@ -112,8 +56,8 @@ def critic_loss(
         then pays the plain game's cost of them, and `game` says only what the generator wants.
     """
     real, context, fake, (label_key, penalty_key) = _examples(model, batch, key, augment)
-    score = _scores(model, context)
-    on_real, on_fake = score(real), score(fake)
+    of = partial(score, model, context=context)
+    on_real, on_fake = of(real), of(fake)
     if labels is None:
         cost = game.critic(on_real, on_fake)
     else:
@@ -129,7 +73,7 @@ def critic_loss(
     }
     value = jnp.mean(cost)
     if penalty is not None:
-        paid = jnp.mean(penalty(score, real, fake, penalty_key))
+        paid = jnp.mean(penalty(of, real, fake, penalty_key))
         value, metrics["penalty"] = value + paid, paid
     return value, metrics
 
@@ -155,9 +99,9 @@ def generator_loss(
       augment: of both kinds of examples.
     """
     real, context, fake, _ = _examples(model, batch, key, augment)
-    score = _scores(model, context)
+    of = partial(score, model, context=context)
     spread = jnp.sqrt(jnp.sum(fake.var(0)) / jnp.sum(real.var(0)))
-    return jnp.mean(game.generator(score(real), score(fake))), {"spread": spread}
+    return jnp.mean(game.generator(of(real), of(fake))), {"spread": spread}
 
 
 def _examples(
@@ -171,7 +115,3 @@ def _examples(
     if augment is not None:
         real, fake = augment(real, real_key), augment(fake, fake_key)
     return real, context, fake, tuple(more)
-
-
-def _scores(model: GAN, context: Context) -> Callable[[Array], Array]:
-    return lambda x: widen(model.critic(x, context))
