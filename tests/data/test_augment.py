@@ -129,3 +129,81 @@ def test_every_augmentation_is_pure_in_its_key_and_compiles(f):
 def test_impossible_windows_are_refused_by_name(f, name):
     with pytest.raises(ValueError, match=f"^{name}"):
         f(IMAGES, jax.random.key(0))
+
+
+COLOURS = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (400, 6, 5, 3)), jnp.float32)
+
+
+def uniform(values, low, high):
+    """Whether 400 numbers look uniform, by Kolmogorov and Smirnov at p = 1e-3."""
+    return stats.kstest(np.asarray(values), "uniform", (low, high - low)).pvalue > 1e-3
+
+
+def test_brightness_is_one_number_an_image():
+    moved = np.asarray(augment.brighten(COLOURS, jax.random.key(0)) - COLOURS)
+    np.testing.assert_allclose(moved, moved[:, :1, :1, :1] + 0 * moved, atol=1e-6)
+    assert uniform(moved[:, 0, 0, 0], -0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "axes", "low", "high"),
+    [(augment.saturate, 3, 0.0, 2.0), (augment.contrast, (1, 2, 3), 0.5, 1.5)],
+)
+def test_differences_from_the_mean_are_scaled(change, axes, low, high):
+    """The mean over channels, or over the image, stays; what differs from it has one factor."""
+    x, y = np.asarray(COLOURS), np.asarray(change(COLOURS, jax.random.key(0)))
+    mean = x.mean(axis=axes, keepdims=True)
+    np.testing.assert_allclose(y.mean(axis=axes, keepdims=True), mean, atol=1e-6)
+    factor = ((y - mean) * (x - mean)).sum((1, 2, 3)) / ((x - mean) ** 2).sum((1, 2, 3))
+    np.testing.assert_allclose(y - mean, factor[:, None, None, None] * (x - mean), atol=1e-5)
+    assert uniform(factor, low, high)
+
+
+def test_a_gray_image_has_no_colour_to_scale():
+    gray = COLOURS[..., :1]
+    np.testing.assert_allclose(augment.saturate(gray, jax.random.key(0)), gray, atol=1e-6)
+
+
+def test_a_window_is_cut_out_whose_middle_is_anywhere():
+    """A rectangle of zeros, whole unless it meets the edge; every middle equally likely (χ²)."""
+    found = np.asarray(augment.cut_out(IMAGES, jax.random.key(2), height=3, width=2))
+    cut = (found == 0).all(axis=3)
+    np.testing.assert_array_equal(found[~cut], np.asarray(IMAGES)[~cut])
+    counts = np.zeros((6, 5))
+    for image in cut:
+        rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+        assert image.sum() == len(rows) * len(columns)
+        assert len(rows) <= 3
+        assert len(columns) <= 2
+        # A window of 3 rows has its middle one row below its first, or is cut at the top.
+        row = rows[-1] - 1 if len(rows) == 3 or rows[0] == 0 else rows[0] + 1
+        column = columns[-1] if len(columns) == 2 or columns[0] == 0 else columns[0] + 1
+        counts[row, min(column, 4)] += 1
+    assert stats.chisquare(counts.sum(1)).pvalue > 1e-3
+    for bad in ({"height": 0, "width": 1}, {"height": 7, "width": 1}):
+        with pytest.raises(ValueError, match="height, width"):
+            augment.cut_out(IMAGES, jax.random.key(0), **bad)
+
+
+def test_changes_together_are_one_after_another():
+    key = jax.random.key(4)
+    both = augment.together(augment.brighten, augment.flip)(COLOURS, key)
+    first = augment.brighten(COLOURS, jax.random.fold_in(jax.random.clone(key), 0))
+    second = augment.flip(first, jax.random.fold_in(jax.random.clone(key), 1))
+    np.testing.assert_array_equal(both, second)
+
+
+def test_gradients_go_back_through_all_changes():
+    """The map is affine in the image: its Jacobian's adjoint is what reverse mode gives."""
+    change = augment.diff_augment(6, 5)
+    x, w = COLOURS[:20], COLOURS[20:40]
+    key = jax.random.key(5)
+
+    def of(x):
+        return change(x, jax.random.clone(key))
+
+    along = of(x + w) - of(x)
+    _, pull = jax.vjp(of, x)
+    np.testing.assert_allclose(jnp.vdot(pull(w)[0], w), jnp.vdot(w, along), rtol=2e-4)
+    assert of(x).shape == x.shape
+    assert (np.abs(np.asarray(of(x) - x)).max(axis=(1, 2, 3)) > 1e-3).all()
