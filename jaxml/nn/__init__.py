@@ -24,6 +24,7 @@ from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 from jaxml.nn.recurrence import Recurrent, RecurrentLayer
 from jaxml.nn.residual_image import Downsample, ImageAttention, TimedResidualBlock, Upsample
 from jaxml.nn.scales import MultiScale, Squeezed
+from jaxml.nn.spectral import Spectral, refresh, spectral
 from jaxml.nn.time import TimeEmbedding, TimeMLP
 from jaxml.nn.transformer import Transformer
 from jaxml.nn.transformer_block import AdaptiveNorm, TransformerBlock, TransformerStack
@@ -69,6 +70,7 @@ __all__ = [
     "ResidualMLP",
     "ResidualNet",
     "SelfAttention",
+    "Spectral",
     "Squeezed",
     "Stack",
     "TimeEmbedding",
@@ -83,5 +85,7 @@ __all__ = [
     "Upsample",
     "VectorField",
     "flat",
+    "refresh",
+    "spectral",
     "start",
 ]

@@ -20,6 +20,7 @@ from jaxml.losses.adversarial import Game
 from jaxml.losses.critic_penalty import Penalty
 from jaxml.models.condition import Context, unpack
 from jaxml.models.gan.model import GAN, generate, score
+from jaxml.nn import refresh
 from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Metrics, Scalar
 
@@ -43,7 +44,8 @@ def critic_loss(
 
     The metric `ahead` is the share of pairs whose real score is above the generated one, whatever
     scale scores have: 1/2 where the critic cannot tell them apart. `margin`, the difference of mean
-    scores, estimates W_1 for a Wasserstein critic.
+    scores, estimates W_1 for a Wasserstein critic. Layers of the critic under spectral
+    normalization make their step of the power iteration here.
 
     Args:
       model: the model; its generator is a constant here, if `wrt` says so.
@@ -55,6 +57,7 @@ def critic_loss(
       labels: what 1 and 0 become, such as `partial(adversarial.flipped, rate=0.05)`; the critic
         then pays the plain game's cost of them, and `game` says only what the generator wants.
     """
+    refresh(model.critic)
     real, context, fake, (label_key, penalty_key) = _examples(model, batch, key, augment)
     of = partial(score, model, context=context)
     on_real, on_fake = of(real), of(fake)
