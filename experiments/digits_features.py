@@ -92,3 +92,31 @@ def memory() -> Evidence:
     """That of the training images: what a model that knows them by heart would have."""
     train, _, _ = digits()
     return distance(train["x"], "training images", "the training images themselves")
+
+
+def classes(images: np.ndarray, family: str) -> list[Evidence]:
+    """How many of the ten digits the classifier sees in draws, and the share of the rarest.
+
+    Args:
+      images: draws in [0, 1], `(n, 8, 8, 1)`.
+      family: of the model.
+    """
+    run = jax.jit(lambda model, x: jnp.argmax(model.last(model.features(x)), axis=-1))
+    seen = np.asarray(run(classifier(), jnp.asarray(images, jnp.float32)))
+    counts = np.bincount(seen, minlength=10)
+    measured = {
+        "classes among draws": float((counts > 0).sum()),
+        "share of the rarest class": float(counts.min() / len(images)),
+    }
+    return [
+        Evidence(
+            value=value,
+            unit=Unit.NUMBER,
+            kind=Kind.ESTIMATE,
+            n=len(images),
+            quantity=quantity,
+            family=family,
+            protocol={"data": "digits", "classifier": f"{N_UNITS} hidden units"},
+        )
+        for quantity, value in measured.items()
+    ]

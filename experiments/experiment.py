@@ -43,6 +43,7 @@ NAMES = (
     "masked_diffusion_text",
     "diffusion_cifar",
     "gan_ring",
+    "dcgan_digits",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

@@ -2,17 +2,20 @@
 """Strided convolutions that halve and double the size of images, and networks made of them."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxml.layers.upsampling import upsample_nearest
 from jaxml.nn.convolution import Conv, ConvTranspose
 from jaxml.nn.mlp import MLP, Activation
 
 # 4x4 taps at stride 2: every output position reads equally many inputs, and 1 zero a side halves.
 HALVE = {"window": (4, 4), "stride": 2, "padding": 1}
+SAME = {"window": (3, 3), "padding": 1}
 
 
 class Down(nnx.Module):
@@ -54,6 +57,8 @@ class Up(nnx.Module):
     Args:
       channels: channels before each stage.
       n_out: channels of the image.
+      resize: repeat every position twice along both axes and take a Conv 3x3 in place of the
+        transposed convolution.
       activation: precedes every stage, so that the output is raw.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -64,20 +69,23 @@ class Up(nnx.Module):
         channels: Sequence[int],
         n_out: int,
         *,
+        resize: bool = False,
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        self.activation = activation
+        self.activation, self.resize = activation, resize
+        stage = partial(Conv, **SAME) if resize else partial(ConvTranspose, **HALVE)
         self.stages = nnx.List(
-            ConvTranspose(a, b, **HALVE, dtype=dtype, rngs=rngs)
+            stage(a, b, dtype=dtype, rngs=rngs)
             for a, b in zip(channels, (*channels[1:], n_out), strict=True)
         )
 
     def __call__(self, x: Float[Array, "n low_h low_w d"]) -> Float[Array, "n height width c"]:
         """The image at its highest resolution."""
         for stage in self.stages:
-            x = stage(self.activation(x))
+            x = self.activation(x)
+            x = stage(upsample_nearest(x, 2) if self.resize else x)
         return x
 
 
@@ -134,6 +142,7 @@ class ImageDecoder(nnx.Module):
       channels: channels before each stage.
       shape: (height, width, channels) of the output, channels counting every head of a likelihood.
       n_context: features of the context of a conditional model.
+      resize: how images grow, see `Up`.
       activation: of all hidden layers.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -150,6 +159,7 @@ class ImageDecoder(nnx.Module):
         shape: tuple[int, int, int],
         *,
         n_context: int = 0,
+        resize: bool = False,
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -158,7 +168,7 @@ class ImageDecoder(nnx.Module):
         options = {"activation": activation, "dtype": dtype, "rngs": rngs}
         n_flat = self.low[0] * self.low[1] * self.low[2]
         self.head = MLP(n_in, [width], n_flat, n_context=n_context, **options)
-        self.up = Up(channels, shape[-1], **options)
+        self.up = Up(channels, shape[-1], resize=resize, **options)
 
     def __call__(
         self, z: Float[Array, "n n_in"], context: Float[Array, "n n_context"] | None = None

@@ -45,6 +45,17 @@ def test_a_stage_of_up_is_the_transpose_of_a_stage_of_down():
     np.testing.assert_allclose(np.vdot(y, low), np.vdot(high, x), rtol=1e-5)
 
 
+def test_a_stage_that_resizes_is_a_convolution_of_repeated_positions():
+    """With a kernel of ones the middle of y is the sum over 3 x 3 repeated positions."""
+    up = with_numbers(lambda: Up((1,), 1, resize=True, activation=lambda x: x, rngs=nnx.Rngs(0)))
+    up.stages[0].kernel.set_value(jnp.ones((3, 3, 1, 1)))
+    up.stages[0].bias.set_value(jnp.zeros(1))
+    x = np.random.default_rng(1).normal(size=(1, 4, 4, 1)).astype("f4")
+    wide = np.pad(x[0, :, :, 0].repeat(2, 0).repeat(2, 1), 1)
+    expected = sum(wide[i : i + 8, j : j + 8] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(up(jnp.asarray(x))[0, :, :, 0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_low_position_sees_its_own_neighbourhood_only():
     """The derivative of one output of two stages is confined to a 10x10 window."""
     down = with_numbers(lambda: Down(1, (3, 5), rngs=nnx.Rngs(0)))

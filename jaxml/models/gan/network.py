@@ -4,10 +4,13 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
+from jaxml.models.condition import Context
 from jaxml.models.gan.model import GAN
-from jaxml.nn import MLP
+from jaxml.nn import MLP, ImageDecoder, ImageEncoder, spectral
 from jaxml.nn.mlp import Activation
 
 
@@ -34,3 +37,66 @@ def mlp(
     """
     options = {"n_context": n_context, "activation": activation, "rngs": rngs}
     return GAN(MLP(n_latent, widths, n, **options), MLP(n, widths, 1, **options), n_latent)
+
+
+class Bounded(nnx.Module):
+    """tanh of what a network says: images in (−1, 1).
+
+    Args:
+      network: `(z, context) -> x`.
+    """
+
+    def __init__(self, network: nnx.Module):
+        self.network = network
+
+    def __call__(
+        self, z: Float[Array, "batch n_latent"], context: Context = None
+    ) -> Float[Array, "batch *event"]:
+        """The image of every latent vector."""
+        return jnp.tanh(self.network(z, context))
+
+
+def convolutional(
+    shape: tuple[int, int, int],
+    channels: Sequence[int],
+    width: int,
+    n_latent: int,
+    *,
+    n_context: int = 0,
+    resize: bool = False,
+    spectral_critic: bool = False,
+    activation: Activation = jax.nn.silu,
+    rngs: nnx.Rngs,
+) -> GAN:
+    """A GAN of two pyramids of convolutions for images in [−1, 1].
+
+    The critic halves the image at every entry of `channels` and the generator mirrors it. Neither
+    has batch normalization: a penalty on slopes forbids it in the critic, and the relativistic game
+    does without it in the generator.
+
+    Args:
+      shape: (height, width, channels) of the images; the size must halve evenly at every stage.
+      channels: of the critic after each stage; the generator has them in reverse.
+      width: hidden features of the fully connected layer of both.
+      n_latent: numbers of z.
+      n_context: features of the context, one more input of both fully connected layers.
+      resize: whether the generator repeats pixels and convolves, in place of transposed
+        convolutions; see `jaxml.metrics.checkerboard`.
+      spectral_critic: whether all layers of the critic are under spectral normalization.
+      activation: of the hidden layers.
+      rngs: keys for initialization.
+
+    Raises:
+      ValueError: for sizes that do not halve evenly.
+
+    Reference: Radford et al. 2016, arXiv:1511.06434, for two pyramids; Miyato et al. 2018,
+    arXiv:1802.05957, for the spectral norm.
+    """
+    options = {"n_context": n_context, "activation": activation, "rngs": rngs}
+    decoder = ImageDecoder(
+        n_latent, width, tuple(reversed(channels)), shape, resize=resize, **options
+    )
+    critic = ImageEncoder(shape, channels, width, 1, **options)
+    if spectral_critic:
+        critic = spectral(critic, rngs=rngs)
+    return GAN(Bounded(decoder), critic, n_latent)

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A convolutional GAN on scikit-learn's 8 x 8 digits, 17 levels a pixel.
+
+Command: python -m experiments train dcgan_digits
+Hardware: 2 CPU cores, a few minutes.
+Expected: see FACTS below and experiments/README.md.
+
+The relativistic game with penalties at real and generated data (Huang et al. 2024,
+arXiv:2501.05441), or with `--game` one of the older ones. A GAN has no likelihood: it is judged by
+a Fréchet distance in the features of a small classifier, by the classes that the classifier sees in
+its draws, and by how many of them are copies of training images.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Literal
+
+import numpy as np
+from flax import nnx
+
+from experiments import digits_features, gan_image_outcome
+from experiments.experiment import Experiment, Facts
+from experiments.image_flow_outcome import Images
+from experiments.options import Count, Decay, Natural, NonNegative, Positive
+from jaxml.data import augment, digits, sha256
+from jaxml.losses import adversarial
+from jaxml.losses.critic_penalty import zero_centred
+from jaxml.metrics import Evidence
+from jaxml.models import gan
+
+FACTS = Facts("GAN", "digits, 17 levels", "to be measured", 5)
+TINY = {
+    "steps": 4,
+    "save_every": 2,
+    "look_every": 4,
+    "batch_size": 8,
+    "width": 16,
+    "n_draws": 100,
+}
+LEVELS = 17
+GAMES = {
+    "relativistic": adversarial.relativistic(),
+    "non_saturating": adversarial.non_saturating(),
+    "hinge": adversarial.hinge(),
+    "least_squares": adversarial.least_squares(),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The options of dcgan_digits."""
+
+    seed: Natural = 0
+    """Names the initialization, the order of the data and all noise."""
+    game: Literal["relativistic", "non_saturating", "hinge", "least_squares"] = "relativistic"
+    """What the two players pay."""
+    steps: Count = 10_000
+    """Steps of the generator, each after one of the critic; 20 of them are one epoch."""
+    batch_size: Count = 64
+    """Examples a step."""
+    learning_rate: Positive = 5e-4
+    """Adam's rate of both players; it falls along a cosine to 0 at the last step."""
+    width: Count = 128
+    """Features of the fully connected layers; images at 4 x 4 have half as many channels."""
+    n_latent: Count = 16
+    """Numbers of z."""
+    resize: bool = False
+    """Whether the generator repeats pixels, in place of transposed convolutions."""
+    spectral: bool = False
+    """Whether the critic is under spectral normalization."""
+    augment: bool = True
+    """Whether the critic sees all images augmented, since there are few of them."""
+    penalty: NonNegative = 1.0
+    """Weight of the penalties on the critic's slope at real and at generated data."""
+    decay: Decay = 0.999
+    """Of the average of the weights that is evaluated."""
+    n_draws: Count = 1000
+    """Draws that are judged."""
+    save_every: Count = 1000
+    """Steps between checkpoints."""
+    look_every: Count = 2000
+    """Steps between pictures and validations."""
+
+
+def build(config: Config, data_dir: str | None) -> Experiment:
+    """The experiment of a configuration; the data come with scikit-learn."""
+    del data_dir
+    parts = (np.rint(16 * part["x"]).astype(np.uint8).reshape(-1, 8, 8, 1) for part in digits())
+    train, valid, test = parts
+    protocol = {"data": "digits", "split": "test", "levels": LEVELS, "sha256": sha256(test)}
+    half = max(1, config.width // 2)
+    model = gan.convolutional(
+        (8, 8, 1),
+        (half, 2 * half),
+        config.width,
+        config.n_latent,
+        resize=config.resize,
+        spectral_critic=config.spectral,
+        rngs=nnx.Rngs(config.seed),
+    )
+    game = GAMES[config.game]
+    seen = augmented if config.augment else None
+
+    def extra(drawn: np.ndarray) -> list[Evidence]:
+        x = drawn / (LEVELS - 1)
+        return [
+            digits_features.distance(x, "GAN", "the average generator"),
+            digits_features.memory(),
+            *digits_features.classes(x, "GAN"),
+        ]
+
+    return gan_image_outcome.experiment(
+        model,
+        Images(train, valid, test, protocol),
+        LEVELS,
+        partial(
+            gan.critic_loss,
+            game=game,
+            penalty=zero_centred(config.penalty, config.penalty),
+            augment=seen,
+        ),
+        partial(gan.generator_loss, game=game, augment=seen),
+        config,
+        extra,
+    )
+
+
+augmented = augment.together(
+    partial(augment.brighten, amount=0.25),
+    partial(augment.contrast, amount=0.25),
+    partial(augment.shift, pixels=1, fill=-1.0),
+)
+"""Small changes of small images; pixels that enter are black."""
