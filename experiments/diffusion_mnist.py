@@ -2,7 +2,7 @@
 """A U-Net diffusion model on MNIST, 256 levels a pixel, scored in bits a dimension.
 
 Command: python -m experiments train diffusion_mnist
-Hardware: 2 CPU cores, about 1 hour.
+Hardware: 2 CPU cores, about 45 minutes.
 Expected: see FACTS below and experiments/README.md.
 
 Trained on the variational bound in continuous time (Kingma et al. 2021, arXiv:2107.00630): equal
@@ -21,7 +21,7 @@ from jaxml.diffusion import V, linear_log_snr
 from jaxml.models import diffusion
 from jaxml.nn import UNet, Unshuffled
 
-FACTS = Facts("diffusion", "MNIST, 256 levels", "to be measured", 60)
+FACTS = Facts("diffusion", "MNIST, 256 levels", "1.207 +- 0.013 bits/dim", 45)
 TINY = {
     "steps": 4,
     "save_every": 2,
