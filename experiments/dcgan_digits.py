@@ -19,10 +19,10 @@ import numpy as np
 from flax import nnx
 
 from experiments import digits_features, gan_image_outcome
+from experiments.digits_images import LEVELS, digits_images
 from experiments.experiment import Experiment, Facts
-from experiments.image_flow_outcome import Images
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
-from jaxml.data import augment, digits, sha256
+from jaxml.data import augment
 from jaxml.losses import adversarial
 from jaxml.losses.critic_penalty import zero_centred
 from jaxml.metrics import Evidence
@@ -37,7 +37,12 @@ TINY = {
     "width": 16,
     "n_draws": 100,
 }
-LEVELS = 17
+AUGMENTED = augment.together(
+    partial(augment.brighten, amount=0.25),
+    partial(augment.contrast, amount=0.25),
+    partial(augment.shift, pixels=1, fill=-1.0),
+)
+"""Small changes of small images; pixels that enter are black."""
 GAMES = {
     "relativistic": adversarial.relativistic(),
     "non_saturating": adversarial.non_saturating(),
@@ -85,9 +90,6 @@ class Config:
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration; the data come with scikit-learn."""
     del data_dir
-    parts = (np.rint(16 * part["x"]).astype(np.uint8).reshape(-1, 8, 8, 1) for part in digits())
-    train, valid, test = parts
-    protocol = {"data": "digits", "split": "test", "levels": LEVELS, "sha256": sha256(test)}
     half = max(1, config.width // 2)
     model = gan.convolutional(
         (8, 8, 1),
@@ -99,7 +101,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         rngs=nnx.Rngs(config.seed),
     )
     game = GAMES[config.game]
-    seen = augmented if config.augment else None
+    seen = AUGMENTED if config.augment else None
 
     def extra(drawn: np.ndarray) -> list[Evidence]:
         x = drawn / (LEVELS - 1)
@@ -111,7 +113,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
 
     return gan_image_outcome.experiment(
         model,
-        Images(train, valid, test, protocol),
+        digits_images(),
         LEVELS,
         partial(
             gan.critic_loss,
@@ -123,11 +125,3 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         config,
         extra,
     )
-
-
-augmented = augment.together(
-    partial(augment.brighten, amount=0.25),
-    partial(augment.contrast, amount=0.25),
-    partial(augment.shift, pixels=1, fill=-1.0),
-)
-"""Small changes of small images; pixels that enter are black."""

@@ -12,6 +12,7 @@ to it, and a Fréchet distance of 1000 draws in the features of a small classifi
 import dataclasses
 
 from experiments import digits_unet, image_diffusion_outcome
+from experiments.digits_images import digits_images
 from experiments.experiment import Experiment, Facts
 from experiments.options import Positive
 from jaxml.diffusion import V, linear_log_snr
@@ -42,7 +43,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     )
     return image_diffusion_outcome.experiment(
         model,
-        digits_unet.images(config),
+        digits_images(config.n_test),
         digits_unet.SCALE,
         diffusion.bound_loss,
         config,

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the two U-Nets on 8 x 8 digits share: data, network, options and the distance of draws."""
+"""What the two U-Nets on 8 x 8 digits share: network, options and the distance of draws."""
 
 import dataclasses
 from collections.abc import Callable
 
-import numpy as np
 from flax import nnx
 
 from experiments import digits_features, image_diffusion_outcome, pixel_scale
-from experiments.image_flow_outcome import Images
+from experiments.digits_images import LEVELS
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
-from jaxml.data import digits, sha256
 from jaxml.metrics import Evidence
 from jaxml.nn import FourierInput, UNet
 from jaxml.types import Key, Model
@@ -25,7 +23,7 @@ TINY = {
     "n_draws": 100,
     "n_test": 50,
 }
-SCALE = pixel_scale.centred(17)
+SCALE = pixel_scale.centred(LEVELS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,16 +54,6 @@ class Options:
     """Steps between checkpoints."""
     look_every: Count = 500
     """Steps between pictures and validations."""
-
-
-def images(options: Options) -> Images:
-    """The digits as whole numbers; the data come with scikit-learn."""
-    parts = (np.rint(16 * part["x"]).astype(np.uint8).reshape(-1, 8, 8, 1) for part in digits())
-    train, valid, test = parts
-    test = test[: options.n_test]
-    split = "test" if len(test) == 297 else f"test, first {len(test)}"
-    protocol = {"data": "digits", "split": split, "levels": SCALE.levels, "sha256": sha256(test)}
-    return Images(train, valid, test, protocol)
 
 
 def network(options: Options) -> FourierInput:

@@ -12,14 +12,13 @@ heart: the weights decay, and training ends early.
 
 import dataclasses
 
-import numpy as np
 from flax import nnx
 
 from experiments import image_flow_outcome
+from experiments.digits_images import LEVELS, digits_images
 from experiments.experiment import Experiment, Facts
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.bijections import Limit
-from jaxml.data import digits, sha256
 from jaxml.models import flow
 from jaxml.nn import elementwise
 
@@ -69,9 +68,6 @@ class Config:
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration; the data come with scikit-learn."""
     del data_dir
-    parts = (np.rint(16 * part["x"]).astype(np.uint8).reshape(-1, 8, 8, 1) for part in digits())
-    train, valid, test = parts
-    protocol = {"data": "digits", "split": "test", "levels": 17, "sha256": sha256(test)}
     kind = elementwise.spline(config.n_bins, Limit(-4.0, 4.0)) if config.n_bins else None
     model = flow.glow(
         (8, 8, 1),
@@ -81,5 +77,5 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         elementwise=kind,
         rngs=nnx.Rngs(config.seed),
     )
-    images = image_flow_outcome.Images(train, valid, test, protocol)
-    return image_flow_outcome.experiment(flow.Dequantized(model, levels=17), images, config)
+    dequantized = flow.Dequantized(model, levels=LEVELS)
+    return image_flow_outcome.experiment(dequantized, digits_images(), config)

@@ -14,6 +14,7 @@ import dataclasses
 from functools import partial
 
 from experiments import digits_unet, image_diffusion_outcome
+from experiments.digits_images import digits_images
 from experiments.experiment import Experiment, Facts
 from jaxml.diffusion import FLOW, coupling, rectified
 from jaxml.models import diffusion
@@ -39,7 +40,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     couple = coupling.optimal_transport if config.optimal_transport else coupling.independent
     return image_diffusion_outcome.experiment(
         model,
-        digits_unet.images(config),
+        digits_images(config.n_test),
         digits_unet.SCALE,
         partial(diffusion.loss, couple=couple),
         config,

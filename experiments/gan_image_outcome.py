@@ -76,6 +76,11 @@ def real(levels: int, x: Array, key: Key) -> Array:
     return 2 * x.astype(jnp.float32) / (levels - 1) - 1
 
 
+def whole(levels: int, x: np.ndarray) -> np.ndarray:
+    """The whole numbers nearest to x in [−1, 1]."""
+    return np.rint((x + 1) / 2 * (levels - 1)).astype(np.uint8)
+
+
 @partial(jax.jit, static_argnums=2)
 def _images(model: Model, key: Key, n: int) -> Array:
     return gan.sample(model, key, n)
@@ -84,8 +89,7 @@ def _images(model: Model, key: Key, n: int) -> Array:
 def draws(model: Model, key: Key, n: int, levels: int) -> np.ndarray:
     """n draws of whole numbers, a hundred at a time."""
     keys = jax.random.split(key, -(-n // 100))
-    drawn = np.concatenate([np.asarray(_images(model, k, 100)) for k in keys])[:n]
-    return np.rint((drawn + 1) / 2 * (levels - 1)).astype(np.uint8)
+    return whole(levels, np.concatenate([np.asarray(_images(model, k, 100)) for k in keys])[:n])
 
 
 def sample(levels: int, model: Model, key: Key, n: int) -> Sheet:
@@ -100,10 +104,13 @@ def draw(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[s
     share = jnp.linspace(0.0, 0.9, 10)[None, :, None] * 0.5 * jnp.pi
     way = jnp.cos(share) * corners[:-1] + jnp.sin(share) * corners[1:]
     walk = np.asarray(jax.jit(gan.generate)(model, way.reshape(100, -1)))
-    whole = np.rint((walk + 1) / 2 * (levels - 1)).astype(np.uint8)
     return {
         "samples": sample(levels, model, key, 100),
-        "walk": Sheet(show(whole, levels), 10, "along great circles from latent vector to vector"),
+        "walk": Sheet(
+            show(whole(levels, walk), levels),
+            10,
+            "along great circles from latent vector to vector",
+        ),
         "data": Sheet(show(held_out[:100], levels), 10, "held-out images"),
     }
 
@@ -127,11 +134,10 @@ def evaluate(
     """Evidence from draws, and how many of them are copies of training images."""
     drawn = draws(model, key, n, levels)
     found = extra(drawn)
-    near, held_out = (
-        nearest(jnp.asarray(x / (levels - 1), jnp.float32), jnp.asarray(
-            images.train / (levels - 1), jnp.float32))
-        for x in (drawn, images.test)
-    )  # fmt: skip
+    train, *others = (
+        jnp.asarray(x / (levels - 1), jnp.float32) for x in (images.train, drawn, images.test)
+    )
+    near, held_out = (nearest(x, train) for x in others)
     count, limit = memorized(near, held_out)
     progress(1)
     copies = Evidence(

@@ -28,8 +28,7 @@ from jaxml.data import drawn, toy
 from jaxml.losses.critic_penalty import zero_centred
 from jaxml.metrics import Coverage, Evidence, Kind, Unit, mode_coverage, pathology
 from jaxml.models import gan
-from jaxml.training import average, descend, ensemble, guard, only, take_turns
-from jaxml.training import chain as in_sequence
+from jaxml.training import average, chain, descend, ensemble, guard, only, take_turns
 from jaxml.types import Array, Key, Model
 
 FACTS = Facts("GAN", "8 or 25 Gaussians of the plane", "all modes in 9 of 10 seeds", 10)
@@ -114,7 +113,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     judged = partial(coverage, centers, scale)
     return Experiment(
         model=jax.vmap(make)(jax.random.split(model_key, SEEDS)),
-        rule=guard(ensemble(in_sequence(play=turns, average=average(config.decay)), SEEDS)),
+        rule=guard(ensemble(chain(play=turns, average=average(config.decay)), SEEDS)),
         batches=drawn(
             lambda key: density.sample(key, config.batch_size) / SCALE,
             data_key,
@@ -213,6 +212,6 @@ def diagnose(
         "good draws of each seed": ", ".join(f"{share:.1%}" for share in good),
     }
     for i, effective in enumerate(np.asarray(found.effective)):
-        for finding in pathology.diagnose([0.5], [1.0], covered=float(effective) / n_modes):
+        for finding in pathology.diagnose(covered=float(effective) / n_modes):
             told[f"seed {i}: {finding.name}"] = "; ".join(finding.remedies)
     return told

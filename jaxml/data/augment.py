@@ -123,7 +123,7 @@ def diff_augment(rows: int, columns: int) -> Callable[[Images, Key], Images]:
       rows: of the images.
       columns: of the images.
 
-    Zhao et al. 2020, Differentiable Augmentation, section 3.2 and appendix B, arXiv:2006.10738.
+    Zhao et al. 2020, Differentiable Augmentation, arXiv:2006.10738.
     """
     pixels = max(1, round(max(rows, columns) / 8))
     window = {"height": max(1, rows // 2), "width": max(1, columns // 2)}

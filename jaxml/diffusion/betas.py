@@ -137,16 +137,17 @@ def schedule_of(betas: Betas) -> Schedule:
     if values.ndim != 1 or not (values > 0).all() or not (values[:-1] < 1).all() or values[-1] > 1:
         raise ValueError("betas: expected a vector of numbers in (0, 1), the last at most 1")
     ends_at_zero = bool(values[-1] == 1)
-    # e^−1000 is 0 in every float: the way to no signal, short of an infinite rate.
-    lost = np.where(values < 1, np.log1p(-np.minimum(values, 1 - 1e-16)), -1000.0)
+    # α = e^−1000 is 0 in every float: the way to no signal, short of an infinite rate.
+    lost = np.where(values < 1, np.log1p(-np.minimum(values, 1 - 1e-16)), -2000.0)
     levels = np.concatenate([np.zeros(1), np.cumsum(lost)])
 
     def at(t: Time) -> Noise:
         nodes = jnp.linspace(0.0, 1.0, len(levels), dtype=t.dtype)
         log_product = jnp.interp(t, nodes, jnp.asarray(levels, t.dtype))
         log_rest = log1mexp(-log_product)
-        half = 0.5 * log_product
-        return Noise(jnp.exp(half), jnp.exp(0.5 * log_rest), log_product - log_rest)
+        alpha = jnp.exp(0.5 * log_product)
+        log_snr = jnp.where(alpha > 0, log_product - log_rest, -jnp.inf)
+        return Noise(alpha, jnp.exp(0.5 * log_rest), log_snr)
 
     return Schedule(at, zero_terminal=ends_at_zero)
 

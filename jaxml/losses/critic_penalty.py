@@ -128,7 +128,7 @@ def consistency(critic: Critic, x: Batch, changed: Batch) -> Each:
       x: real examples, or generated ones too (balanced consistency).
       changed: T(x), augmented.
 
-    Reference: Zhang et al. 2020, equation 2, arXiv:1910.12027; Zhao et al. 2021, arXiv:2002.04724.
+    Reference: Zhang et al. 2020, arXiv:1910.12027; Zhao et al. 2021, arXiv:2002.04724.
     """
     return jnp.square(critic(x) - critic(changed))
 

@@ -49,7 +49,7 @@ def mode_coverage(
     Raises:
       ValueError: for a scale or radius that is not positive, or a share outside [0, 1].
 
-    Reference: Lin et al. 2018, section 4.1, arXiv:1712.04086, who count a mode as found by any one
+    Reference: Lin et al. 2018, arXiv:1712.04086, who count a mode as found by any one
     good sample.
     """
     if not scale > 0 or not radius > 0 or not 0 <= least <= 1:

@@ -35,7 +35,7 @@ def nearest(
     Raises:
       ValueError: if the events differ in shape, or there is nothing to compare with.
 
-    Reference: Foster 2023, Generative Deep Learning, second edition, chapter 4.
+    Reference: Foster 2023, Generative Deep Learning, second edition.
     """
     if x.shape[1:] != references.shape[1:] or not len(references):
         raise ValueError(

@@ -47,8 +47,8 @@ UNINFORMATIVE_LOSS = (
 
 
 def diagnose(
-    ahead: ArrayLike,
-    spread: ArrayLike,
+    ahead: ArrayLike | None = None,
+    spread: ArrayLike | None = None,
     *,
     covered: float | None = None,
     window: int = 100,
@@ -59,7 +59,8 @@ def diagnose(
     """What the last steps of a run look like.
 
     A loss of the generator is compared with a critic that changes, and says nothing by itself: what
-    is looked at is which of two scores is higher, and how different generated examples are.
+    is looked at is which of two scores is higher, and how different generated examples are. What is
+    not given is not judged.
 
     Args:
       ahead: a number a step, the share of pairs in which the real score is above the generated one;
@@ -76,21 +77,22 @@ def diagnose(
     Raises:
       ValueError: for histories without a step or a window below 1.
     """
-    histories = {"ahead": np.asarray(ahead, float), "spread": np.asarray(spread, float)}
-    if window < 1 or any(h.ndim != 1 or not len(h) for h in histories.values()):
-        raise ValueError("ahead, spread, window: expected a number a step, and a positive window")
-    # Rules in turns report nothing at idle steps.
-    means = {name: float(np.nanmean(h[-window:])) for name, h in histories.items()}
+    lead, width = (_late_mean(name, values, window) for name, values in
+                   (("ahead", ahead), ("spread", spread)))  # fmt: skip
     found = []
-    if means["ahead"] > dominant:
-        told = f"the real score is ahead in {means['ahead']:.1%} of pairs"
+    if lead is not None and lead > dominant:
+        told = f"the real score is ahead in {lead:.1%} of pairs"
         found.append(Finding("critic dominance", told, CRITIC_DOMINANCE))
-    if means["ahead"] < fooled:
-        told = f"the real score is ahead in {means['ahead']:.1%} of pairs only"
+    if lead is not None and lead < fooled:
+        told = f"the real score is ahead in {lead:.1%} of pairs only"
         found.append(Finding("generator dominance", told, GENERATOR_DOMINANCE))
-    if means["spread"] < collapsed or (covered is not None and covered < collapsed):
-        told = f"generated examples spread {means['spread']:.1%} as far as real ones"
-        told += "" if covered is None else f", {covered:.0%} of modes are covered"
+    seen = {
+        "generated examples spread {:.1%} as far as real ones": width,
+        "{:.0%} of modes are covered": covered,
+    }
+    known = {words: share for words, share in seen.items() if share is not None}
+    if any(share < collapsed for share in known.values()):
+        told = ", ".join(words.format(share) for words, share in known.items())
         found.append(Finding("mode collapse", told, MODE_COLLAPSE))
     return found
 
@@ -130,6 +132,16 @@ def uninformative(correlation: float, *, least: float = 0.3) -> list[Finding]:
         return []
     told = f"rank correlation of loss and distance {correlation:.2f}"
     return [Finding("uninformative loss", told, UNINFORMATIVE_LOSS)]
+
+
+def _late_mean(name: str, history: ArrayLike | None, window: int) -> float | None:
+    """The mean over the last steps, but for those at which a rule was idle and told nothing."""
+    if history is None:
+        return None
+    values = np.asarray(history, float)
+    if window < 1 or values.ndim != 1 or not len(values):
+        raise ValueError(f"{name}, window: expected a number a step, and a positive window")
+    return float(np.nanmean(values[-window:]))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ class Spectral(nnx.Module):
     step of the power iteration where `refresh` says so, once a step of training.
 
     Args:
-      layer: a module with a `kernel` whose last axis counts outputs.
+      layer: a module with a `kernel` whose last axis counts outputs; that of a transposed
+        convolution counts inputs, and has the gain of the convolution that it transposes.
       n_steps: of the power iteration to begin with.
       rngs: keys for the vectors' start.
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxml.numerics import log_sigmoid, log_sigmoid_difference
+from jaxml.probability.levels import nearest_level
 from jaxml.types import Key
 
 
@@ -51,5 +52,4 @@ def sample(
 ) -> Float[Array, "*shape"]:
     """x = the level nearest to μ + s·logit(u), u uniform: exactly the law of `log_prob`."""
     noise = jax.random.logistic(key, mean.shape, mean.dtype)
-    steps = jnp.round((mean + jnp.exp(log_scale) * noise + 1) * (n_levels - 1) / 2)
-    return jnp.clip(steps, 0, n_levels - 1) * 2 / (n_levels - 1) - 1
+    return nearest_level(mean + jnp.exp(log_scale) * noise, n_levels)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxml.numerics import log1mexp, log_ndtr
+from jaxml.probability.levels import nearest_level
 from jaxml.types import Key
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(7)
@@ -79,5 +80,4 @@ def sample(
 ) -> Float[Array, "*shape"]:
     """x = the level nearest to μ + σ ε, ε from N(0, 1): exactly the law of `log_prob`."""
     noise = jax.random.normal(key, mean.shape, mean.dtype)
-    steps = jnp.round((mean + jnp.exp(0.5 * log_variance) * noise + 1) * (n_levels - 1) / 2)
-    return jnp.clip(steps, 0, n_levels - 1) * 2 / (n_levels - 1) - 1
+    return nearest_level(mean + jnp.exp(0.5 * log_variance) * noise, n_levels)

@@ -109,16 +109,32 @@ def test_in_continuous_time_the_steps_are_where_they_were(name, n_steps, x64):
     np.testing.assert_allclose(rates.drift, -0.5 * expected, rtol=1e-9)
 
 
-def test_the_last_level_may_have_no_signal():
-    """A last β of 1: α = 0 at t = 1 only, and a noise prediction is refused there."""
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_last_level_may_have_no_signal(dtype, x64):
+    """A last β of 1: α = 0 at t = 1 in either precision, a noise prediction is refused there."""
     schedule = d.schedule_of(d.zero_terminal_betas(d.linear_betas(100)))
-    noise = schedule.at(jnp.array([0.0, 0.5, 0.99, 1.0]))
+    noise = schedule.at(jnp.asarray([0.0, 0.5, 0.99, 1.0], dtype))
     assert schedule.zero_terminal
     assert noise.alpha[-1] == 0
     assert noise.sigma[-1] == 1
+    assert noise.log_snr[-1] == -jnp.inf
     assert (noise.alpha[:-1] > 0).all()
     with pytest.raises(ValueError, match="parameterization"):
         d.check_pair(d.EPS, schedule)
+
+
+def test_solvers_run_from_no_signal_down_such_a_chain():
+    """Of N(0, 1) the path ends where it began, by solvers of one step and of several."""
+    schedule = d.schedule_of(d.zero_terminal_betas(d.linear_betas(1000)))
+    path = d.points(schedule, d.grid.uniform(100, last=0.0), clean=False)
+
+    def denoise(x, point):
+        return d.Clean(point.noise.alpha * x, point.noise.sigma * x)
+
+    x = jnp.asarray([-1.5, 0.3, 2.0])
+    for solver in (d.ddim(), d.dpm_plus_plus(2)):
+        found = jax.jit(lambda x, key, s=solver: d.integrate(s, denoise, path, x, key))
+        np.testing.assert_allclose(found(x, jax.random.key(0)), x, rtol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ def test_a_loss_is_compared_with_quality_by_ranks():
 def test_empty_histories_are_refused():
     with pytest.raises(ValueError, match="ahead"):
         pathology.diagnose([], [1.0])
+    assert pathology.diagnose() == []
+    assert names(covered=0.2) == ["mode collapse"]
 
 
 def players(n, n_latent):
@@ -122,8 +124,9 @@ def test_collapse_on_purpose_is_told_by_name():
 
     def told(model, metrics, spread):
         found = mode_coverage(gan.sample(model, jax.random.key(3), 1000), centers, 8**-0.5)
-        ahead = metrics.get("critic/ahead", np.full(1, 0.5))
-        return names(ahead, metrics[spread], covered=float(found.effective) / 8)
+        return names(
+            metrics.get("critic/ahead"), metrics[spread], covered=float(found.effective) / 8
+        )
 
     rule = turns(1e-3, 1e-3, critic_penalty.zero_centred(0.1, 0.1))
     model, metrics = played(rule, players(2, 2), batches, 300)

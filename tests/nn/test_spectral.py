@@ -9,7 +9,7 @@ from flax import nnx
 
 from jaxml.losses import adversarial, critic_penalty
 from jaxml.models import gan
-from jaxml.nn import MLP, Conv, ImageEncoder, Spectral, refresh, spectral
+from jaxml.nn import MLP, Conv, ConvTranspose, ImageEncoder, Spectral, refresh, spectral
 from jaxml.optimizers import adam
 from jaxml.training import descend, only
 
@@ -33,6 +33,18 @@ def test_a_linear_map_has_gain_one():
     expected = np.asarray(x) @ w / np.linalg.norm(w, 2) + np.arange(5.0)
     np.testing.assert_allclose(wrapped(x), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(layer.kernel[...], w)
+
+
+def test_a_transposed_convolution_has_the_gain_of_what_it_transposes():
+    """Equal kernels, equal singular values: both maps are divided by the same number."""
+    options = {"window": (4, 4), "stride": 2, "rngs": nnx.Rngs(0)}
+    over, under = ConvTranspose(4, 3, **options), Conv(3, 4, **options)
+    under.kernel[...] = over.kernel[...]
+    up, down = (Spectral(layer, n_steps=200, rngs=nnx.Rngs(1)) for layer in (over, under))
+    np.testing.assert_allclose(gain(up), 1, rtol=1e-5)
+    rng = np.random.default_rng(0)
+    x, y = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((1, 8, 8, 3), (1, 3, 3, 4)))
+    np.testing.assert_allclose(jnp.vdot(down(x), y), jnp.vdot(x, up(y)), rtol=1e-4)
 
 
 def test_a_step_of_the_power_iteration_comes_nearer():

@@ -32,7 +32,7 @@ def schedule_loss(model: Diffusion, batch: Batch, key: Key) -> tuple[Scalar, Met
     Raises:
       ValueError: if the schedule is not learned.
 
-    Reference: Kingma et al. 2021, sections 4 and 5.1.1 with appendix I.2, arXiv:2107.00630.
+    Reference: Kingma et al. 2021, appendix I.2, arXiv:2107.00630.
     """
     if not isinstance(model.noise, LearnedSchedule):
         raise ValueError("model: expected one with a learned schedule")
