@@ -15,17 +15,15 @@ import dataclasses
 from functools import partial
 from typing import Literal
 
-import numpy as np
 from flax import nnx
 
-from experiments import digits_features, gan_image_outcome
+from experiments import gan_findings, gan_image_outcome, judge
 from experiments.digits_images import LEVELS, digits_images
 from experiments.experiment import Experiment, Facts
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import augment
 from jaxml.losses import adversarial
 from jaxml.losses.critic_penalty import zero_centred
-from jaxml.metrics import Evidence
 from jaxml.models import gan
 
 FACTS = Facts("GAN", "digits, 17 levels", "Fréchet distance 2.0; ten classes", 4)
@@ -37,6 +35,7 @@ TINY = {
     "width": 16,
     "n_draws": 100,
 }
+findings = gan_findings.findings
 AUGMENTED = augment.together(
     partial(augment.brighten, amount=0.25),
     partial(augment.contrast, amount=0.25),
@@ -102,19 +101,9 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     )
     game = GAMES[config.game]
     seen = AUGMENTED if config.augment else None
-
-    def extra(drawn: np.ndarray) -> list[Evidence]:
-        x = drawn / (LEVELS - 1)
-        return [
-            digits_features.distance(x, "GAN", "the average generator"),
-            digits_features.memory(),
-            *digits_features.classes(x, "GAN"),
-        ]
-
     return gan_image_outcome.experiment(
         model,
-        digits_images(),
-        LEVELS,
+        gan_image_outcome.View(digits_images(), LEVELS, judge.of_digits),
         partial(
             gan.critic_loss,
             game=game,
@@ -123,5 +112,4 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         ),
         partial(gan.generator_loss, game=game, augment=seen),
         config,
-        extra,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flax import nnx
 
-from experiments import digits_features, image_diffusion_outcome, pixel_scale
+from experiments import image_diffusion_outcome, judge, pixel_scale
 from experiments.digits_images import LEVELS
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.metrics import Evidence
@@ -78,8 +78,8 @@ def likeness(options: Options, name: str) -> Callable[[Model, Key], list[Evidenc
         x = image_diffusion_outcome.draws(model, key, options.n_draws, SCALE)
         how = f"{image_diffusion_outcome.N_STEPS + 1} evaluations of the network"
         return [
-            digits_features.distance(x / (SCALE.levels - 1), name, how),
-            digits_features.memory(),
+            judge.distance(judge.of_digits(), x / (SCALE.levels - 1), name, how),
+            judge.memory(judge.of_digits()),
         ]
 
     return measure

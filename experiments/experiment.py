@@ -3,7 +3,8 @@
 
 Where the curves of all metrics are not the ones to look at, it also has `panels(columns)`, which
 makes the report's panels of the columns of the log, and `plot(columns, directory)`, which draws
-`final-<name>.png`.
+`final-<name>.png`. What the history of a run tells is said by `findings(columns, validation)`, a
+mapping of names to texts.
 """
 
 import importlib

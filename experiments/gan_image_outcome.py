@@ -4,75 +4,106 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from experiments import judge as judges
 from experiments.experiment import Experiment, Sheet
 from experiments.image_flow_outcome import Images, show
+from experiments.judge import N_CLASSES, Judge
 from jaxml.data import in_memory, mapped
-from jaxml.metrics import Evidence, Kind, Unit, checkerboard, memorized, nearest
+from jaxml.metrics import Evidence, Kind, Unit, checkerboard, frechet_distance, memorized, moments
+from jaxml.metrics import nearest as nearest_example
+from jaxml.metrics.nearest import Nearest
 from jaxml.models import gan
 from jaxml.training import average, chain, descend, guard, only, take_turns
-from jaxml.types import Array, Key, Loss, Model
+from jaxml.types import Array, Batch, Key, Loss, Model
+
+N_LOOK = 500  # draws of a look
+ROWS = 250  # images that are compared with all training images at once
+N_HELD_OUT = 2000  # test images that say how near two images come by themselves
+
+
+class View(NamedTuple):
+    """How images are seen.
+
+    Attributes:
+      images: the data, whole numbers.
+      levels: L, how many intensities.
+      judge: makes the classifier, once it is needed.
+      labels: of the training images, for a conditional model.
+    """
+
+    images: Images
+    levels: int
+    judge: Callable[[], Judge]
+    labels: np.ndarray | None = None
 
 
 def experiment(
     model: Model,
-    images: Images,
-    levels: int,
+    view: View,
     critic_loss: Loss,
     generator_loss: Loss,
     options: Any,
-    extra: Callable[[np.ndarray], list[Evidence]],
     *,
     n_critic: int = 1,
+    b2: float = 0.99,
 ) -> Experiment:
     """The experiment of a GAN over images in [−1, 1], whose average generator counts.
 
     Args:
-      model: freshly initialized.
-      images: the data, whole numbers.
-      levels: L, how many intensities.
+      model: freshly initialized; with labels in the view its context is a one-hot class.
+      view: the data and their judge.
       critic_loss: of the critic.
       generator_loss: of the generator.
       options: a `Config` with seed, steps, batch_size, learning_rate, decay and n_draws.
-      extra: evidence from draws of whole numbers.
       n_critic: steps of the critic for one of the generator, each on a fresh batch.
+      b2: Adam's decay of squares, of both players; that of slopes is 0.
     """
     key = jax.random.key(options.seed)
     order_key, noise_key = (jax.random.fold_in(key, i) for i in (1, 2))
 
     def optimizer() -> optax.GradientTransformation:
         rate = optax.cosine_decay_schedule(options.learning_rate, options.steps)
-        return optax.adam(rate, b1=0.0, b2=0.99)
+        return optax.adam(rate, b1=0.0, b2=b2)
 
     turns = take_turns(
         n_critic,
         critic=descend(critic_loss, optimizer(), wrt=only("critic")),
         generator=descend(generator_loss, optimizer(), wrt=only("generator")),
     )
-    order = in_memory(images.train, n_critic * options.batch_size, order_key)
+    train = view.images.train
+    data = train if view.labels is None else {"x": train, "y": view.labels}
+    order = in_memory(data, n_critic * options.batch_size, order_key)
     return Experiment(
         model=model,
         rule=guard(chain(play=turns, average=average(options.decay))),
-        batches=mapped(order, partial(real, levels), noise_key),
+        batches=mapped(order, partial(real, view.levels), noise_key),
         learned=lambda model, state: state["rule"]["average"]["model"],
-        draw=partial(draw, images.valid, levels),
-        validate=partial(validate, images.valid, levels),
-        n_test=1,
-        evaluate=partial(evaluate, images, levels, options.n_draws, extra),
-        sample=partial(sample, levels),
-        diagnose=partial(diagnose, levels),
+        draw=partial(draw, view),
+        validate=partial(validate, view),
+        n_test=options.n_draws + len(view.images.test[:N_HELD_OUT]),
+        evaluate=partial(evaluate, view, options.n_draws),
+        sample=partial(sample, view),
+        diagnose=partial(diagnose, view),
     )
 
 
-def real(levels: int, x: Array, key: Key) -> Array:
-    """2 x/(L − 1) − 1: whole numbers in [−1, 1]."""
+def real(levels: int, batch: Batch, key: Key) -> Batch:
+    """2 x/(L − 1) − 1: whole numbers in [−1, 1]; labels become one-hot."""
     del key
+    if isinstance(batch, Mapping):
+        return {"x": scaled(levels, batch["x"]), "y": jax.nn.one_hot(batch["y"], N_CLASSES)}
+    return scaled(levels, batch)
+
+
+def scaled(levels: int, x: Array) -> Array:
+    """2 x/(L − 1) − 1."""
     return 2 * x.astype(jnp.float32) / (levels - 1) - 1
 
 
@@ -81,65 +112,76 @@ def whole(levels: int, x: np.ndarray) -> np.ndarray:
     return np.rint((x + 1) / 2 * (levels - 1)).astype(np.uint8)
 
 
+def wanted(n: int) -> np.ndarray:
+    """The classes that n draws of a conditional model are asked for: all of them, in turn."""
+    return np.arange(n) % N_CLASSES
+
+
 @partial(jax.jit, static_argnums=2)
-def _images(model: Model, key: Key, n: int) -> Array:
-    return gan.sample(model, key, n)
+def _images(model: Model, key: Key, n: int, context: Array | None) -> Array:
+    return gan.sample(model, key, n, context=context)
 
 
-def draws(model: Model, key: Key, n: int, levels: int) -> np.ndarray:
+def draws(view: View, model: Model, key: Key, n: int) -> np.ndarray:
     """n draws of whole numbers, a hundred at a time."""
     keys = jax.random.split(key, -(-n // 100))
-    return whole(levels, np.concatenate([np.asarray(_images(model, k, 100)) for k in keys])[:n])
+    context = None if view.labels is None else jax.nn.one_hot(wanted(100), N_CLASSES)
+    drawn = [np.asarray(_images(model, k, 100, context)) for k in keys]
+    return whole(view.levels, np.concatenate(drawn)[:n])
 
 
-def sample(levels: int, model: Model, key: Key, n: int) -> Sheet:
-    """Draws of the generator."""
-    drawn = show(draws(model, key, n, levels), levels)
-    return Sheet(drawn, math.ceil(math.sqrt(n)), "draws of the average generator")
+def sample(view: View, model: Model, key: Key, n: int) -> Sheet:
+    """Draws of the generator, with labels a class a column."""
+    drawn = show(draws(view, model, key, n), view.levels)
+    columns = math.ceil(math.sqrt(n)) if view.labels is None else N_CLASSES
+    return Sheet(drawn, columns, "draws of the average generator")
 
 
-def draw(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, Sheet]:
+def draw(view: View, model: Model, key: Key) -> Mapping[str, Sheet]:
     """Samples, a walk between latent vectors, and held-out images."""
     corners = jax.random.normal(jax.random.fold_in(key, 1), (11, 1, model.n_latent))
     share = jnp.linspace(0.0, 0.9, 10)[None, :, None] * 0.5 * jnp.pi
     way = jnp.cos(share) * corners[:-1] + jnp.sin(share) * corners[1:]
-    walk = np.asarray(jax.jit(gan.generate)(model, way.reshape(100, -1)))
+    row = np.repeat(np.arange(N_CLASSES), 10)
+    context = None if view.labels is None else jax.nn.one_hot(row, N_CLASSES)
+    walk = np.asarray(jax.jit(gan.generate)(model, way.reshape(100, -1), context))
     return {
-        "samples": sample(levels, model, key, 100),
+        "samples": sample(view, model, key, 100),
         "walk": Sheet(
-            show(whole(levels, walk), levels),
+            show(whole(view.levels, walk), view.levels),
             10,
             "along great circles from latent vector to vector",
         ),
-        "data": Sheet(show(held_out[:100], levels), 10, "held-out images"),
+        "data": Sheet(show(view.images.valid[:100], view.levels), 10, "held-out images"),
     }
 
 
-def validate(held_out: np.ndarray, levels: int, model: Model, key: Key) -> Mapping[str, float]:
-    """How far draws spread, and what is repeated with every second pixel."""
-    x = draws(model, key, 500, levels).astype(np.float32)
-    spread = np.sqrt(x.var(0).sum() / held_out.astype(np.float32).var(0).sum())
-    return {"spread": float(spread), "checkerboard": float(checkerboard(jnp.asarray(x)))}
+def validate(view: View, model: Model, key: Key) -> Mapping[str, float]:
+    """How far from held-out images, how wide, and what is repeated with every second pixel."""
+    x, held_out = draws(view, model, key, N_LOOK), view.images.valid
+    judge = view.judge()
+    seen = (moments(judges.features(judge, a / (view.levels - 1))) for a in (x, held_out))
+    spread = np.sqrt(x.var(0, np.float64).sum() / held_out.var(0, np.float64).sum())
+    pattern = float(checkerboard(jnp.asarray(x, jnp.float32)))
+    return {"distance": frechet_distance(*seen), "spread": float(spread), "checkerboard": pattern}
 
 
 def evaluate(
-    images: Images,
-    levels: int,
-    n: int,
-    extra: Callable[[np.ndarray], list[Evidence]],
-    model: Model,
-    key: Key,
-    progress: Callable[[int], None],
+    view: View, n: int, model: Model, key: Key, progress: Callable[[int], None]
 ) -> list[Evidence]:
-    """Evidence from draws, and how many of them are copies of training images."""
-    drawn = draws(model, key, n, levels)
-    found = extra(drawn)
-    train, *others = (
-        jnp.asarray(x / (levels - 1), jnp.float32) for x in (images.train, drawn, images.test)
-    )
-    near, held_out = (nearest(x, train) for x in others)
+    """Distance and classes of draws, and how many of them are copies of training images."""
+    drawn = draws(view, model, key, n)
+    judge, x = view.judge(), drawn / (view.levels - 1)
+    found = [
+        judges.distance(judge, x, "GAN", "the average generator"),
+        judges.memory(judge),
+        *judges.coverage(judge, x, "GAN"),
+    ]
+    if view.labels is not None:
+        found.append(judges.agreement(judge, x, wanted(n), "GAN"))
+    near = nearest_training(view, drawn, progress)
+    held_out = nearest_training(view, view.images.test[:N_HELD_OUT], lambda k: progress(n + k))
     count, limit = memorized(near, held_out)
-    progress(1)
     copies = Evidence(
         value=float(count),
         unit=Unit.NUMBER,
@@ -148,14 +190,24 @@ def evaluate(
         quantity="memorized draws",
         higher_is_better=False,
         family="GAN",
-        protocol=images.protocol | {"mean absolute difference below": round(float(limit), 5)},
+        protocol=view.images.protocol | {"mean absolute difference below": round(float(limit), 5)},
     )
     return [*found, copies]
 
 
-def diagnose(levels: int, model: Model, key: Key) -> Mapping[str, str]:
+def nearest_training(view: View, x: np.ndarray, progress: Callable[[int], None]) -> Nearest:
+    """The nearest training image of every image of whole numbers."""
+    references = jnp.asarray(view.images.train / (view.levels - 1), jnp.float32)
+    run, found = jax.jit(nearest_example), []
+    for i in range(0, len(x), ROWS):
+        found.append(run(jnp.asarray(x[i : i + ROWS] / (view.levels - 1), jnp.float32), references))
+        progress(min(i + ROWS, len(x)))
+    return Nearest(*(jnp.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def diagnose(view: View, model: Model, key: Key) -> Mapping[str, str]:
     """How bright draws are, and how different."""
-    x = draws(model, key, 200, levels).astype(np.float64) / (levels - 1)
+    x = draws(view, model, key, 200).astype(np.float64) / (view.levels - 1)
     return {
         "samples": f"mean intensity {x.mean():.3f}, "
         f"mean standard deviation of a pixel {x.std(0).mean():.3f}"

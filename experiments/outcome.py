@@ -82,7 +82,11 @@ def conclude(
         "environment": environment(),
     }
     run.finish(result)
-    diagnosis = experiment.diagnose(learned, jax.random.fold_in(key, DIAGNOSE))
+    diagnosis = dict(experiment.diagnose(learned, jax.random.fold_in(key, DIAGNOSE)))
+    findings = getattr(find(name), "findings", None)
+    if findings:
+        looks = run.directory / pages.VALIDATION
+        diagnosis |= findings(columns, log.read(looks) if looks.exists() else {})
     pages.write(run.directory, settings, diagnosis, draws=experiment.sample is not None)
     tell(evidence)
     print(f"report: {run.directory / 'report.html'}")

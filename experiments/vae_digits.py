@@ -16,7 +16,7 @@ import jax
 import optax
 from flax import nnx
 
-from experiments import digits_features, vae_outcome
+from experiments import judge, vae_outcome
 from experiments.experiment import Experiment, Facts
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import digits, in_memory, sha256
@@ -113,6 +113,6 @@ def likeness(view: vae_outcome.View, n: int, model: Model, key: Key) -> list[Evi
     drawn = jax.jit(vae.sample, static_argnums=2)(model, x_key, n)
     means = jax.jit(vae.generate)(model, jax.random.normal(z_key, (n, model.n_latent)))
     return [
-        digits_features.distance(view.show(x)[..., None], "VAE", how)
+        judge.distance(judge.of_digits(), view.show(x)[..., None], "VAE", how)
         for x, how in ((drawn, "x ~ p(x|z)"), (means, "the mean of p(x|z)"))
     ]

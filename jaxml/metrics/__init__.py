@@ -13,7 +13,7 @@ from jaxml.metrics.evidence import (
     from_values,
     rounded,
 )
-from jaxml.metrics.frechet import Moments, frechet_distance, moments
+from jaxml.metrics.frechet import Moments, frechet_distance, frechet_error, moments
 from jaxml.metrics.game import game_spectrum
 from jaxml.metrics.modes import Coverage, mode_coverage
 from jaxml.metrics.nearest import Nearest, memorized, nearest
@@ -35,6 +35,7 @@ __all__ = [
     "compare",
     "convert",
     "frechet_distance",
+    "frechet_error",
     "from_json",
     "from_values",
     "game_spectrum",

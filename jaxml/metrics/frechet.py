@@ -58,6 +58,54 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     return float(square + np.trace(first.covariance) + np.trace(second.covariance) - 2 * overlap)
 
 
+def frechet_error(first: Any, second: Any, *, n_groups: int = 50) -> float:
+    """√(v + v′): the standard error of a Fréchet distance, by the jackknife over groups of rows.
+
+    v = (g − 1)/g · Σ_i (F_i − F̄)², F_i the distance without the i-th of g groups of the first set,
+    and v′ likewise of the second. Both sets are draws: what is asked is how far the distance would
+    be from this one if both were drawn anew. The bias, which is positive and like 1/n, is no part
+    of it.
+
+    Args:
+      first: features, a row a draw.
+      second: features.
+      n_groups: g; every g-th row is in a group, so that the order of rows does not matter.
+
+    Raises:
+      ValueError: for less than two groups, or sets with less than two rows a group.
+
+    Reference: Efron and Tibshirani 1993, An Introduction to the Bootstrap, equation 11.5.
+    """
+    sets = [np.asarray(features, np.float64) for features in (first, second)]
+    if n_groups < 2 or min(len(features) for features in sets) < 2 * n_groups:
+        raise ValueError(
+            f"n_groups: expected 2 or more with 2 rows each, got {n_groups} "
+            f"for {len(sets[0])} and {len(sets[1])} rows"
+        )
+    whole = [moments(features) for features in sets]
+    variance = 0.0
+    for features, other in zip(sets, reversed(whole), strict=True):
+        left_out = _without_each_group(features, n_groups)
+        distances = np.array([frechet_distance(part, other) for part in left_out])
+        variance += (n_groups - 1) * distances.var()
+    return float(np.sqrt(variance))
+
+
+def _without_each_group(features: np.ndarray, n_groups: int) -> list[Moments]:
+    """Moments of all rows but every g-th: sums over everything less those over the group."""
+    centre = features.mean(0)
+    groups = [features[i::n_groups] - centre for i in range(n_groups)]
+    sums, products = [g.sum(0) for g in groups], [g.T @ g for g in groups]
+    total, product = np.sum(sums, axis=0), np.sum(products, axis=0)
+    found = []
+    for group, own, square in zip(groups, sums, products, strict=True):
+        n = len(features) - len(group)
+        mean = (total - own) / n
+        covariance = (product - square - n * np.outer(mean, mean)) / (n - 1)
+        found.append(Moments(centre + mean, covariance))
+    return found
+
+
 def _root(of: Moments) -> np.ndarray:
     """A with A Aᵀ = S; eigenvalues that are rounding errors are 0, since their roots are none."""
     values, vectors = np.linalg.eigh(of.covariance)

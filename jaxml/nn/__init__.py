@@ -20,6 +20,7 @@ from jaxml.nn.learned_schedule import LearnedSchedule
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from jaxml.nn.projection import Projection
 from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 from jaxml.nn.recurrence import Recurrent, RecurrentLayer
 from jaxml.nn.residual_image import Downsample, ImageAttention, TimedResidualBlock, Upsample
@@ -64,6 +65,7 @@ __all__ = [
     "MaskedCoupling",
     "MultiScale",
     "PointwiseNet",
+    "Projection",
     "RMSNorm",
     "Recurrent",
     "RecurrentLayer",

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Strided convolutions that halve and double the size of images, and networks made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 from flax import nnx
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float
 from jaxml.layers.upsampling import upsample_nearest
 from jaxml.nn.convolution import Conv, ConvTranspose
 from jaxml.nn.mlp import MLP, Activation
+from jaxml.nn.residual_image import ImageAttention
 
 # 4x4 taps at stride 2: every output position reads equally many inputs, and 1 zero a side halves.
 HALVE = {"window": (4, 4), "stride": 2, "padding": 1}
@@ -24,6 +26,7 @@ class Down(nnx.Module):
     Args:
       n_in: channels of the image.
       channels: channels after each stage.
+      attention: stages after which all positions see each other, by a gated `ImageAttention`.
       activation: follows every stage.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -34,6 +37,7 @@ class Down(nnx.Module):
         n_in: int,
         channels: Sequence[int],
         *,
+        attention: Sequence[int] = (),
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -43,11 +47,13 @@ class Down(nnx.Module):
             Conv(a, b, **HALVE, dtype=dtype, rngs=rngs)
             for a, b in zip((n_in, *channels[:-1]), channels, strict=True)
         )
+        self.attention = attend(channels, attention, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n height width c"]) -> Float[Array, "n low_h low_w d"]:
         """The image at its lowest resolution."""
-        for stage in self.stages:
+        for i, stage in enumerate(self.stages):
             x = self.activation(stage(x))
+            x = attended(self.attention, i, x)
         return x
 
 
@@ -59,6 +65,7 @@ class Up(nnx.Module):
       n_out: channels of the image.
       resize: repeat every position twice along both axes and take a Conv 3x3 in place of the
         transposed convolution.
+      attention: stages before which all positions see each other, by a gated `ImageAttention`.
       activation: precedes every stage, so that the output is raw.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -70,6 +77,7 @@ class Up(nnx.Module):
         n_out: int,
         *,
         resize: bool = False,
+        attention: Sequence[int] = (),
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -80,11 +88,13 @@ class Up(nnx.Module):
             stage(a, b, dtype=dtype, rngs=rngs)
             for a, b in zip(channels, (*channels[1:], n_out), strict=True)
         )
+        self.attention = attend(channels, attention, dtype=dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n low_h low_w d"]) -> Float[Array, "n height width c"]:
         """The image at its highest resolution."""
-        for stage in self.stages:
+        for i, stage in enumerate(self.stages):
             x = self.activation(x)
+            x = attended(self.attention, i, x)
             x = stage(upsample_nearest(x, 2) if self.resize else x)
         return x
 
@@ -98,6 +108,7 @@ class ImageEncoder(nnx.Module):
       width: hidden features of the MLP.
       n_out: features of the output.
       n_context: features of the context of a conditional model.
+      attention: see `Down`.
       activation: of all hidden layers.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -114,13 +125,14 @@ class ImageEncoder(nnx.Module):
         n_out: int,
         *,
         n_context: int = 0,
+        attention: Sequence[int] = (),
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         low = lowest(shape, len(channels))
         options = {"activation": activation, "dtype": dtype, "rngs": rngs}
-        self.down = Down(shape[-1], channels, **options)
+        self.down = Down(shape[-1], channels, attention=attention, **options)
         n_flat = low[0] * low[1] * channels[-1]
         self.head = MLP(n_flat, [width], n_out, n_context=n_context, **options)
 
@@ -143,6 +155,7 @@ class ImageDecoder(nnx.Module):
       shape: (height, width, channels) of the output, channels counting every head of a likelihood.
       n_context: features of the context of a conditional model.
       resize: how images grow, see `Up`.
+      attention: see `Up`.
       activation: of all hidden layers.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -160,6 +173,7 @@ class ImageDecoder(nnx.Module):
         *,
         n_context: int = 0,
         resize: bool = False,
+        attention: Sequence[int] = (),
         activation: Activation = jax.nn.silu,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -168,13 +182,47 @@ class ImageDecoder(nnx.Module):
         options = {"activation": activation, "dtype": dtype, "rngs": rngs}
         n_flat = self.low[0] * self.low[1] * self.low[2]
         self.head = MLP(n_in, [width], n_flat, n_context=n_context, **options)
-        self.up = Up(channels, shape[-1], resize=resize, **options)
+        self.up = Up(channels, shape[-1], resize=resize, attention=attention, **options)
 
     def __call__(
         self, z: Float[Array, "n n_in"], context: Float[Array, "n n_context"] | None = None
     ) -> Float[Array, "n height width c"]:
         """f(z), or f(z, context) in a conditional model."""
         return self.up(self.head(z, context).reshape(-1, *self.low))
+
+
+def attend(
+    channels: Sequence[int],
+    stages: Sequence[int],
+    *,
+    dtype: DTypeLike | None = None,
+    rngs: nnx.Rngs,
+) -> Any:  # an nnx.Dict, whose bases beartype calls deprecated
+    """Gated attention for some stages, by name.
+
+    Raises:
+      ValueError: for a stage that is not there.
+    """
+    expect_stages(len(channels), stages)
+    options = {"gated": True, "dtype": dtype, "rngs": rngs}
+    return nnx.Dict({f"stage_{i}": ImageAttention(channels[i], **options) for i in stages})
+
+
+def expect_stages(n: int, stages: Sequence[int]) -> None:
+    """Refuse what is not among n stages.
+
+    Raises:
+      ValueError: for a stage that is not there.
+    """
+    for i in stages:
+        if not 0 <= i < n:
+            raise ValueError(f"attention: expected stages from 0 to {n - 1}, got {i}")
+
+
+def attended(attention: Mapping[str, Any], stage: int, x: Array) -> Array:
+    """The image after a stage's attention, if it has one."""
+    name = f"stage_{stage}"
+    return attention[name](x) if name in attention else x
 
 
 def lowest(shape: tuple[int, int, int], n_stages: int) -> tuple[int, int]:

@@ -92,19 +92,22 @@ class TimedResidualBlock(nnx.Module):
 
 
 class ImageAttention(nnx.Module):
-    """x + W_o attention(GN(x)) over all positions of an image.
+    """x + γ W_o attention(GN(x)) over all positions of an image.
 
     Args:
       n: channels of x.
       head_width: channels of a head; one head has them all if None.
+      gated: whether γ is a parameter that begins at 0; otherwise γ = 1, and W_o begins at 0. Under
+        spectral normalization a layer of zeros has no direction, and needs the gate.
       dtype: dtype of the computation.
-      rngs: keys for initialization; W_o begins at 0 and the layer as the identity.
+      rngs: keys for initialization; the layer begins as the identity.
 
     Raises:
       ValueError: if the heads do not share the channels evenly.
 
     Reference: Ho et al. 2020, appendix B, arXiv:2006.11239; heads of 64 channels: Dhariwal and
-    Nichol 2021, section 3, arXiv:2105.05233.
+    Nichol 2021, section 3, arXiv:2105.05233; the gate: Zhang et al. 2019, equation 3,
+    arXiv:1805.08318, there without a norm.
     """
 
     def __init__(
@@ -112,20 +115,23 @@ class ImageAttention(nnx.Module):
         n: int,
         *,
         head_width: int | None = None,
+        gated: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         head_width = n if head_width is None else head_width
         if head_width < 1 or n % head_width:
             raise ValueError(f"head_width: expected a divisor of {n} channels, got {head_width}")
-        zeros = nnx.initializers.zeros_init()
+        start = nnx.initializers.lecun_normal() if gated else nnx.initializers.zeros_init()
         self.norm = GroupNorm(n, groups_of(n))
-        self.attention = SelfAttention(n, n // head_width, out_init=zeros, dtype=dtype, rngs=rngs)
+        self.attention = SelfAttention(n, n // head_width, out_init=start, dtype=dtype, rngs=rngs)
+        self.gate = nnx.Param(jnp.zeros(())) if gated else None
 
     def __call__(self, x: Image) -> Image:
         """The image after it has looked at itself."""
         n, *_, c = x.shape
-        return x + self.attention(self.norm(x).reshape(n, -1, c)).reshape(x.shape)
+        seen = self.attention(self.norm(x).reshape(n, -1, c)).reshape(x.shape)
+        return x + (seen if self.gate is None else self.gate[...].astype(x.dtype) * seen)
 
 
 class Downsample(nnx.Module):

@@ -6,10 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import gan_image_outcome as outcome
+from experiments import judge
 from experiments.digits_images import LEVELS, digits_images
+from jaxml.data import digits
 from jaxml.models import gan
 
 IMAGES = digits_images()
+VIEW = outcome.View(IMAGES, LEVELS, judge.of_digits)
 
 
 def model_of(images):
@@ -24,9 +27,7 @@ def model_of(images):
 
 
 def judged(images):
-    found = outcome.evaluate(
-        IMAGES, LEVELS, 200, lambda drawn: [], model_of(images), jax.random.key(0), lambda n: None
-    )
+    found = outcome.evaluate(VIEW, 200, model_of(images), jax.random.key(0), lambda n: None)
     return {evidence.quantity: evidence.value for evidence in found}
 
 
@@ -43,10 +44,54 @@ def test_a_generator_of_training_images_is_caught_and_one_of_others_is_not():
     assert judged(IMAGES.valid[:50])["memorized draws"] <= 8
 
 
-def test_spread_is_that_of_the_data():
-    """1 for the data themselves, 0 for one image."""
-    spread = [
-        outcome.validate(IMAGES.valid, LEVELS, model_of(x), jax.random.key(0))["spread"]
+def test_progress_ends_at_the_number_of_images_compared():
+    told = []
+    outcome.evaluate(VIEW, 200, model_of(IMAGES.valid), jax.random.key(0), told.append)
+    assert told[-1] == 200 + len(IMAGES.test)
+    assert told == sorted(told)
+
+
+def test_spread_and_distance_are_those_of_the_data():
+    """A spread of 1 for the data themselves and 0 for one image, which is far away."""
+    seen = [
+        outcome.validate(VIEW, model_of(x), jax.random.key(0))
         for x in (IMAGES.valid, IMAGES.valid[:1])
     ]
-    np.testing.assert_allclose(spread, [1, 0], atol=0.05)
+    np.testing.assert_allclose([look["spread"] for look in seen], [1, 0], atol=0.05)
+    assert seen[0]["distance"] < 0.05 * seen[1]["distance"]
+
+
+def table_of_classes(images, classes):
+    """A conditional generator that draws the image of its class."""
+    table = jnp.asarray(2 * images.astype("f4") / (LEVELS - 1) - 1)
+    which = jnp.asarray(classes)
+    return gan.GAN(
+        lambda z, context: table[which[jnp.argmax(context, -1)]],
+        lambda x, context: x.mean((1, 2, 3)),
+        1,
+    )
+
+
+def test_draws_of_a_conditional_model_are_of_the_classes_asked_for():
+    """All agree for a generator that knows its classes, two in ten less if two are exchanged."""
+    x, y = IMAGES.train, digits()[0]["y"]
+    seen = judge.classes(judge.of_digits(), x / (LEVELS - 1))
+    clear = np.array([np.flatnonzero((y == k) & (seen == k))[0] for k in range(10)])
+    view = VIEW._replace(labels=y)
+    exchanged = clear[[1, 0, *range(2, 10)]]
+    shares = []
+    for which in (clear, exchanged):
+        model = table_of_classes(x, which)
+        found = outcome.evaluate(view, 200, model, jax.random.key(0), lambda n: None)
+        shares.append({e.quantity: e.value for e in found}["draws of the class asked for"])
+    np.testing.assert_allclose(shares, [1, 0.8])
+    sheet = outcome.sample(view, table_of_classes(x, clear), jax.random.key(0), 20)
+    assert sheet.columns == 10
+    np.testing.assert_array_equal(sheet.images[:10], sheet.images[10:])
+
+
+def test_labels_become_rows_with_one_one():
+    batch = {"x": jnp.zeros((2, 1, 1, 1), jnp.uint8), "y": jnp.asarray([3, 0])}
+    told = outcome.real(LEVELS, batch, jax.random.key(0))
+    np.testing.assert_array_equal(told["y"], np.eye(10)[[3, 0]])
+    assert (told["x"] == -1).all()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from jaxml.metrics import Moments, frechet_distance, moments
+from jaxml.metrics import Moments, frechet_distance, frechet_error, moments
 
 RNG = np.random.default_rng(0)
 
@@ -63,7 +63,31 @@ def test_samples_of_one_law_are_apart_by_a_share_of_1_over_n():
     np.testing.assert_allclose(np.array(far[:-1]) / far[1:], 2, rtol=0.2)
 
 
+def test_the_error_is_that_of_the_delta_method():
+    """Of numbers, F = (m − m′)² + (s − s′)²: m̂ errs by s/√n, ŝ by s/√(2n), and each set counts."""
+    n, m = np.array([20_000, 5000]), np.array([1.5, 0.0])
+    s = np.array([2.0, 1.0])
+    sets = [mean + scale * RNG.normal(size=(k, 1)) for k, mean, scale in zip(n, m, s, strict=True)]
+    slopes = np.array([(2 * (m[0] - m[1])) ** 2, (2 * (s[0] - s[1])) ** 2 / 2])
+    expected = np.sqrt((slopes.sum() * s**2 / n).sum())
+    np.testing.assert_allclose(frechet_error(*sets, n_groups=200), expected, rtol=0.15)
+    assert frechet_error(sets[0], sets[1][:1000]) > 1.5 * frechet_error(*sets)
+
+
+def test_the_error_is_the_spread_over_repetitions():
+    """Root mean square over 60 pairs of sets against the deviation of their distances."""
+    mixing = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, 0.5], [0.0, 0.0, 2.0]])
+    sets = [
+        (RNG.normal(size=(200, 3)) @ mixing + 0.5, RNG.normal(size=(300, 3))) for _ in range(60)
+    ]
+    distances = [frechet_distance(*map(moments, pair)) for pair in sets]
+    told = np.sqrt(np.mean([frechet_error(*pair, n_groups=20) ** 2 for pair in sets]))
+    np.testing.assert_allclose(told, np.std(distances), rtol=4.5 / np.sqrt(2 * 60))
+
+
 def test_bad_features_are_refused():
+    with pytest.raises(ValueError, match="n_groups"):
+        frechet_error(np.ones((30, 2)), np.ones((200, 2)))
     with pytest.raises(ValueError, match="features"):
         moments(np.ones((1, 3)))
     with pytest.raises(ValueError, match="features"):

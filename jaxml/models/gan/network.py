@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from jaxml.models.condition import Context
 from jaxml.models.gan.model import GAN
-from jaxml.nn import MLP, ImageDecoder, ImageEncoder, spectral
+from jaxml.nn import MLP, ImageDecoder, ImageEncoder, Projection, spectral
 from jaxml.nn.mlp import Activation
+from jaxml.nn.pyramid import expect_stages
 
 
 def mlp(
@@ -64,6 +65,8 @@ def convolutional(
     *,
     n_context: int = 0,
     resize: bool = False,
+    projection: bool = False,
+    attention: Sequence[int] = (),
     spectral_critic: bool = False,
     activation: Activation = jax.nn.silu,
     rngs: nnx.Rngs,
@@ -82,21 +85,41 @@ def convolutional(
       n_context: features of the context, one more input of both fully connected layers.
       resize: whether the generator repeats pixels and convolves, in place of transposed
         convolutions; see `jaxml.metrics.checkerboard`.
+      projection: whether the critic multiplies what it sees with the context, see `Projection`, in
+        place of reading both.
+      attention: stages of the critic after which all positions see each other; the generator
+        mirrors them.
       spectral_critic: whether all layers of the critic are under spectral normalization.
       activation: of the hidden layers.
       rngs: keys for initialization.
 
     Raises:
-      ValueError: for sizes that do not halve evenly.
+      ValueError: for sizes that do not halve evenly, a projection without a context, or a stage
+        that is not there.
 
     Reference: Radford et al. 2016, arXiv:1511.06434, for two pyramids; Miyato et al. 2018,
-    arXiv:1802.05957, for the spectral norm.
+    arXiv:1802.05957, for the spectral norm; Miyato and Koyama 2018, arXiv:1802.05637, for the
+    projection; Zhang et al. 2019, arXiv:1805.08318, for attention.
     """
-    options = {"n_context": n_context, "activation": activation, "rngs": rngs}
+    expect_stages(len(channels), attention)
+    options = {"activation": activation, "rngs": rngs}
     decoder = ImageDecoder(
-        n_latent, width, tuple(reversed(channels)), shape, resize=resize, **options
+        n_latent,
+        width,
+        tuple(reversed(channels)),
+        shape,
+        n_context=n_context,
+        resize=resize,
+        attention=[len(channels) - 1 - i for i in attention],
+        **options,
     )
-    critic = ImageEncoder(shape, channels, width, 1, **options)
+    if projection:
+        seen = ImageEncoder(shape, channels, width, width, attention=attention, **options)
+        critic = Projection(seen, width, n_context, **options)
+    else:
+        critic = ImageEncoder(
+            shape, channels, width, 1, n_context=n_context, attention=attention, **options
+        )
     if spectral_critic:
         critic = spectral(critic, rngs=rngs)
     return GAN(Bounded(decoder), critic, n_latent)

@@ -60,6 +60,46 @@ def test_two_pyramids_have_the_shapes_of_their_images(resize, spectral_critic):
     assert len(wrapped) == (4 if spectral_critic else 0)
 
 
+def test_attention_begins_as_nothing_and_then_sees_everything():
+    """At first the images are those without it; with its gates open a pixel moves all of them."""
+    sizes = (8, 8, 1), (4, 8), 16, 5
+    plain = gan.convolutional(*sizes, rngs=nnx.Rngs(0))
+    model = gan.convolutional(*sizes, attention=(1,), rngs=nnx.Rngs(0))
+    low = model.critic.down
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
+    touched = x.at[0, 0, 0].add(1.0)
+
+    @jax.jit
+    def moved(down):
+        return jnp.abs(down(touched) - down(x)).sum(-1)[0]
+
+    assert moved(low)[1, 1] == 0
+    low.attention["stage_1"].gate.set_value(jnp.ones(()))
+    assert (moved(low) > 0).all()
+    assert model.generator.network.up.attention.keys() == {"stage_0"}
+    assert len(plain.critic.down.attention) == 0
+    with pytest.raises(ValueError, match="attention: expected stages from 0 to 1, got 2"):
+        gan.convolutional(*sizes, attention=(2,), rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("attention", [(), (0,)])
+def test_a_critic_that_projects_scores_by_class(attention):
+    """The difference of two classes' scores is linear in what is seen; spectral norms reach it."""
+    options = {"n_context": 3, "projection": True, "attention": attention}
+    model = gan.convolutional(
+        (8, 8, 1), (4, 8), 16, 5, **options, spectral_critic=True, rngs=nnx.Rngs(0)
+    )
+    x = gan.sample(model, jax.random.key(0), 3, context=jnp.eye(3))
+    scores = jax.jit(gan.score)(model, x, jnp.eye(3))
+    both = jax.jit(gan.score)(model, x, jnp.eye(3)[::-1])
+    assert scores.shape == (3,)
+    assert np.abs(scores - both)[0] > 0
+    wrapped = [part for _, part in nnx.iter_modules(model.critic) if isinstance(part, Spectral)]
+    assert len(wrapped) == 6 + 2 * len(attention)
+    with pytest.raises(ValueError, match="n_context"):
+        gan.convolutional((8, 8, 1), (4,), 16, 5, projection=True, rngs=nnx.Rngs(0))
+
+
 def test_resizing_leaves_less_of_a_checkerboard_than_a_transposed_convolution():
     """At the start, where 4 x 4 taps at stride 2 meet every position but not with equal weights."""
     found = {}
