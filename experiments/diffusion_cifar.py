@@ -17,7 +17,7 @@ from flax import nnx
 
 from experiments import image_diffusion_outcome, pixel_scale
 from experiments.experiment import Experiment, Facts
-from experiments.image_flow_outcome import Images
+from experiments.images import Images
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import load, sha256
 from jaxml.diffusion import edm, preconditioned, times

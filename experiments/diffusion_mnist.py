@@ -14,8 +14,9 @@ import dataclasses
 
 from flax import nnx
 
-from experiments import image_diffusion_outcome, image_flow_outcome, pixel_scale
+from experiments import image_diffusion_outcome, pixel_scale
 from experiments.experiment import Experiment, Facts
+from experiments.images import read
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.diffusion import V, linear_log_snr
 from jaxml.models import diffusion
@@ -70,7 +71,7 @@ class Config:
 
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration, from `mnist.npz` in the data directory."""
-    images = image_flow_outcome.mnist(data_dir, config.n_test)
+    images = read("mnist", data_dir, config.n_test)
     net = UNet(
         (14, 14, 4),
         config.width,

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from experiments.image_flow_outcome import Images
+from experiments.images import Images
 from jaxml.data import digits, sha256
 
 LEVELS = 17

@@ -45,6 +45,9 @@ NAMES = (
     "diffusion_cifar",
     "gan_ring",
     "dcgan_digits",
+    "wgan_gp_mnist",
+    "cgan_fashion",
+    "sngan_fashion",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

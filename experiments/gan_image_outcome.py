@@ -13,7 +13,7 @@ import optax
 
 from experiments import judge as judges
 from experiments.experiment import Experiment, Sheet
-from experiments.image_flow_outcome import Images, show
+from experiments.images import Images, show
 from experiments.judge import N_CLASSES, Judge
 from jaxml.data import in_memory, mapped
 from jaxml.metrics import Evidence, Kind, Unit, checkerboard, frechet_distance, memorized, moments

@@ -18,6 +18,7 @@ from flax import nnx
 
 from experiments import image_flow_outcome
 from experiments.experiment import Experiment, Facts
+from experiments.images import read
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.bijections import Limit
 from jaxml.models import flow
@@ -75,7 +76,7 @@ class Config:
 
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration, from `mnist.npz` in the data directory."""
-    images = image_flow_outcome.mnist(data_dir, config.n_test)
+    images = read("mnist", data_dir, config.n_test)
     rngs, shape = nnx.Rngs(config.seed), (28, 28, 1)
     kind = elementwise.spline(config.n_bins, Limit(-4.0, 4.0)) if config.n_bins else None
     model = flow.Dequantized(

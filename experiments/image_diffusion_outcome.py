@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from experiments.experiment import Experiment, Sheet
-from experiments.image_flow_outcome import Images, show
+from experiments.images import Images, show
 from experiments.pixel_scale import Scale
 from jaxml.data import in_memory, mapped
 from jaxml.diffusion import Points, dpm_plus_plus, grid, points

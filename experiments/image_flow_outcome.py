@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ import numpy as np
 import optax
 
 from experiments.experiment import Experiment, Sheet
-from jaxml.data import in_memory, load, sha256
+from experiments.images import Images, show
+from jaxml.data import in_memory
 from jaxml.metrics import Evidence, Kind, Unit, convert, from_values
 from jaxml.models import flow
 from jaxml.models.flow import Dequantized, dequantized
@@ -19,35 +20,6 @@ from jaxml.training import average, chain, descend, guard
 from jaxml.types import Array, Key, Model
 
 ROWS = 100  # test examples per call: the unit of progress and of interruption
-
-
-class Images(NamedTuple):
-    """Images of whole numbers, `(n, h, w, c)`.
-
-    Attributes:
-      train: to learn from.
-      valid: held out.
-      test: to be scored.
-      protocol: for the evidence.
-    """
-
-    train: np.ndarray
-    valid: np.ndarray
-    test: np.ndarray
-    protocol: dict[str, str | int]
-
-
-def mnist(data_dir: str | None, n_test: int) -> Images:
-    """MNIST as bytes: 50,000 images to train, 5000 to validate, the first of 10,000 to test.
-
-    Raises:
-      DataError: if the file is missing, or not the pinned one.
-    """
-    train, valid, test = (part["x"] for part in load("mnist", data_dir))
-    test = test[:n_test]
-    split = "test" if len(test) == 10_000 else f"test, first {len(test)}"
-    protocol: dict[str, str | int] = {"data": "MNIST", "split": split, "levels of intensity": 256}
-    return Images(train, valid, test, protocol | {"sha256": sha256(test.reshape(len(test), -1))})
 
 
 def experiment(model: Dequantized, images: Images, options: Any) -> Experiment:
@@ -86,12 +58,6 @@ _sample = jax.jit(dequantized.sample, static_argnums=2, static_argnames="tempera
 _log_weight = jax.jit(dequantized.log_weight)
 _start = jax.jit(dequantized.start)
 _log_likelihood = jax.jit(dequantized.log_likelihood, static_argnames="n_samples")
-
-
-def show(x: Array | np.ndarray, levels: int) -> np.ndarray:
-    """Whole numbers as intensities in [0, 1], `(n, h, w)`, or `(n, h, w, 3)` in colour."""
-    shown = np.asarray(x, np.float32) / (levels - 1)
-    return shown[..., 0] if shown.shape[-1] == 1 else shown
 
 
 def sample(model: Model, key: Key, n: int) -> Sheet:

@@ -16,6 +16,7 @@ from flax import nnx
 
 from experiments import image_flow_outcome
 from experiments.experiment import Experiment, Facts
+from experiments.images import read
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.models import flow
 
@@ -67,7 +68,7 @@ class Config:
 
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration, from `mnist.npz` in the data directory."""
-    images = image_flow_outcome.mnist(data_dir, config.n_test)
+    images = read("mnist", data_dir, config.n_test)
     net = flow.multiscale_real_nvp(
         (28, 28, 1),
         config.n_levels,
