@@ -21,6 +21,7 @@ QUESTIONS = (
     "families",
     "flows",
     "diffusion",
+    "gans",
     "recurrence",
     "ensembles",
     "compile_time",

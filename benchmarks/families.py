@@ -21,7 +21,7 @@ from jaxml.data import in_memory
 from jaxml.losses.likelihood import bernoulli
 from jaxml.models import vae
 from jaxml.training import descend, loop
-from jaxml.types import Array, Loss, Model
+from jaxml.types import Array, Loss, Model, Rule
 
 
 def lines(effort: Effort, limits: Limits, peer: Peer | None) -> Iterator[dict[str, Any]]:
@@ -61,7 +61,14 @@ def steps(
     loss: Loss, model: Model, data: Array, n: int, *, name: str, n_steps: int = 8
 ) -> dict[str, Work]:
     """One step of Adam as a call of its own, and as a part of the loop of `fit`."""
-    rule, key = descend(loss, optax.adam(1e-3)), jax.random.key(1)
+    return updates(descend(loss, optax.adam(1e-3)), model, data, n, name=name, n_steps=n_steps)
+
+
+def updates(
+    rule: Rule, model: Model, data: Array, n: int, *, name: str, n_steps: int
+) -> dict[str, Work]:
+    """One update of a rule on n examples, called and in the loop."""
+    key = jax.random.key(1)
     batches = in_memory(data, n, jax.random.key(2))
     leaves, structure = jax.tree.flatten((model, rule.init(model, key)))
     leaves = [jnp.array(leaf, jnp.asarray(leaf).dtype) for leaf in leaves]

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import diffusion, family, flow, layer, sequence, update
+from benchmarks.peers import diffusion, family, flow, gan, layer, sequence, update
 
 CASES = {
     **layer.CASES,
     **family.CASES,
     **flow.CASES,
     **diffusion.CASES,
+    **gan.CASES,
     **sequence.CASES,
     **update.CASES,
 }

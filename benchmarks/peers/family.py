@@ -55,8 +55,16 @@ def mlp_vae(*, variant: str, n: int, width: int, n_latent: int):
 
 def conv_vae(*, variant: str, n: int, channels: Sequence[int], width: int, n_latent: int):
     """28x28: two convolutions 4x4 with stride 2, a hidden layer, and back."""
+    encoder = nn.Sequential(*downward(channels, width, 2 * n_latent))
+    decoder = nn.Sequential(*upward(channels, width, n_latent))
+    x = (torch.rand(n, 1, 28, 28) < 0.2).float()
+    return vae_step(encoder, decoder, x, n_latent, variant)
+
+
+def downward(channels: Sequence[int], width: int, n_out: int) -> list[nn.Module]:
+    """28x28 to numbers."""
     a, b = channels
-    encoder = nn.Sequential(
+    return [
         nn.Conv2d(1, a, 4, 2, 1),
         nn.SiLU(),
         nn.Conv2d(a, b, 4, 2, 1),
@@ -64,9 +72,14 @@ def conv_vae(*, variant: str, n: int, channels: Sequence[int], width: int, n_lat
         nn.Flatten(),
         nn.Linear(49 * b, width),
         nn.SiLU(),
-        nn.Linear(width, 2 * n_latent),
-    )
-    decoder = nn.Sequential(
+        nn.Linear(width, n_out),
+    ]
+
+
+def upward(channels: Sequence[int], width: int, n_latent: int) -> list[nn.Module]:
+    """Numbers to 28x28."""
+    a, b = channels
+    return [
         nn.Linear(n_latent, width),
         nn.SiLU(),
         nn.Linear(width, 49 * b),
@@ -75,9 +88,7 @@ def conv_vae(*, variant: str, n: int, channels: Sequence[int], width: int, n_lat
         nn.ConvTranspose2d(b, a, 4, 2, 1),
         nn.SiLU(),
         nn.ConvTranspose2d(a, 1, 4, 2, 1),
-    )
-    x = (torch.rand(n, 1, 28, 28) < 0.2).float()
-    return vae_step(encoder, decoder, x, n_latent, variant)
+    ]
 
 
 CASES = {

@@ -17,7 +17,7 @@ from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
 LONG = {"compile_time", "convolution", "dispatch", "ensembles", "families", "memory", "optimizers"}
-LONG |= {"diffusion", "flows", "recurrence", "update_rules"}
+LONG |= {"diffusion", "flows", "gans", "recurrence", "update_rules"}
 """Questions whose many forms take more than ten seconds to compile, whatever their size."""
 
 
@@ -81,6 +81,7 @@ def test_torch_does_every_case_that_names_it():
             "families",
             "flows",
             "diffusion",
+            "gans",
             "recurrence",
             "optimizers",
         ):
