@@ -43,6 +43,7 @@ NAMES = (
     "diffusion_mnist",
     "masked_diffusion_text",
     "diffusion_cifar",
+    "pixelcnn_mnist",
     "gan_ring",
     "dcgan_digits",
     "wgan_gp_mnist",

@@ -3,6 +3,7 @@
 
 from jaxml.nn.attention import SelfAttention
 from jaxml.nn.autoregressive import Autoregressive
+from jaxml.nn.causal_conv import CausalConv
 from jaxml.nn.composed import Chain, Constant, Inverted, Learned, Stack
 from jaxml.nn.continuous import Continuous
 from jaxml.nn.convolution import Conv, ConvTranspose
@@ -20,6 +21,7 @@ from jaxml.nn.learned_schedule import LearnedSchedule
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP, ResidualMLP
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from jaxml.nn.pixel_cnn import PixelBlock, PixelCNN
 from jaxml.nn.projection import Projection
 from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 from jaxml.nn.recurrence import Recurrent, RecurrentLayer
@@ -38,6 +40,7 @@ __all__ = [
     "AdaptiveNorm",
     "Autoregressive",
     "BatchNorm",
+    "CausalConv",
     "Chain",
     "ConcatSquash",
     "Constant",
@@ -64,6 +67,8 @@ __all__ = [
     "LipschitzMLP",
     "MaskedCoupling",
     "MultiScale",
+    "PixelBlock",
+    "PixelCNN",
     "PointwiseNet",
     "Projection",
     "RMSNorm",
