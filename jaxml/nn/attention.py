@@ -22,6 +22,8 @@ class SelfAttention(nnx.Module):
     Args:
       width: features of x and of the output, shared out among the heads.
       n_heads: how many.
+      n_kv_heads: heads of keys and values, each for equally many queries; None for as many as
+        there are queries. Fewer make the cache of `extend` smaller.
       causal: an element sees none that comes later.
       rotary: queries and keys are turned by their positions.
       normalize_qk: each head's queries and keys are brought to one length, with a gain for every
@@ -31,10 +33,12 @@ class SelfAttention(nnx.Module):
       rngs: keys for initialization.
 
     Raises:
-      ValueError: if the heads do not divide the features, or rotary pairs do not fit into a head.
+      ValueError: if the heads do not divide the features, those of keys and values the heads, or
+        rotary pairs do not fit into a head.
 
-    Reference: Vaswani et al. 2017, section 3.2, arXiv:1706.03762; normalized queries and keys:
-    Dehghani et al. 2023, arXiv:2302.05442, with LayerNorm.
+    Reference: Vaswani et al. 2017, section 3.2, arXiv:1706.03762; grouped queries: Ainslie et al.
+    2023, section 2.2, arXiv:2305.13245; normalized queries and keys: Dehghani et al. 2023,
+    arXiv:2302.05442, with LayerNorm.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class SelfAttention(nnx.Module):
         width: int,
         n_heads: int,
         *,
+        n_kv_heads: int | None = None,
         causal: bool = False,
         rotary: bool = False,
         normalize_qk: bool = False,
@@ -54,8 +59,14 @@ class SelfAttention(nnx.Module):
         d = width // n_heads
         if rotary and d % 2:
             raise ValueError(f"rotary: expected an even number of features a head, got {d}")
-        self.n_heads, self.causal, self.rotary = n_heads, causal, rotary
-        self.qkv = nnx.Linear(width, 3 * width, dtype=dtype, rngs=rngs)
+        n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+        if n_kv_heads < 1 or n_heads % n_kv_heads:
+            raise ValueError(
+                f"n_kv_heads: expected a divisor of n_heads = {n_heads}, got {n_kv_heads}"
+            )
+        self.n_heads, self.n_kv_heads = n_heads, n_kv_heads
+        self.causal, self.rotary = causal, rotary
+        self.qkv = nnx.Linear(width, (n_heads + 2 * n_kv_heads) * d, dtype=dtype, rngs=rngs)
         self.out = nnx.Linear(width, width, kernel_init=out_init, dtype=dtype, rngs=rngs)
         self.norms = nnx.List([RMSNorm(d), RMSNorm(d)] if normalize_qk else [])
 
@@ -68,7 +79,7 @@ class SelfAttention(nnx.Module):
         """A cache for `extend` with room for `size` elements, for sequences of the given batch."""
         n = self.out.in_features
         dtype = self.qkv.dtype or self.qkv.kernel[...].dtype
-        return empty_cache(batch, size, self.n_heads, n // self.n_heads, dtype=dtype)
+        return empty_cache(batch, size, self.n_kv_heads, n // self.n_heads, dtype=dtype)
 
     def extend(self, x: Vectors, cache: Cache) -> tuple[Vectors, Cache]:
         """The output for new elements behind those of the cache, and the cache with them.
@@ -84,9 +95,10 @@ class SelfAttention(nnx.Module):
         return self._joined(attention(q, cache.k, cache.v, causal=True, offset=start)), cache
 
     def _heads(self, x: Array, position: Int[Array, " t"]) -> tuple[Array, Array, Array]:
+        n, n_kv = self.n_heads, self.n_kv_heads
         qkv = self.qkv(x)
-        d = qkv.shape[-1] // (3 * self.n_heads)
-        q, k, v = jnp.moveaxis(qkv.reshape(*x.shape[:-1], 3, self.n_heads, d), -3, 0)
+        heads = qkv.reshape(*x.shape[:-1], n + 2 * n_kv, -1)
+        q, k, v = jnp.split(heads, (n, n + n_kv), axis=-2)
         if self.norms:
             q, k = (norm(a) for norm, a in zip(self.norms, (q, k), strict=True))
         if self.rotary:

@@ -7,8 +7,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
+from jaxml.layers.activation import gelu_by_tanh
 from jaxml.layers.attention_cache import Cache
 from jaxml.layers.embedding import lookup
+from jaxml.nn.mlp import Activation
 from jaxml.nn.normalization import LayerNorm
 from jaxml.nn.time import TimeEmbedding
 from jaxml.nn.transformer_block import AdaptiveNorm, Norm, TransformerStack
@@ -36,9 +38,13 @@ class Transformer(nnx.Module):
       timed: whether t acts, by adaptive layer norms. An untimed network passes over t: what is
         best for a masked diffusion does not depend on it.
       n_context: features of c, which acts as t does; without c it is 0.
+      n_kv_heads: see `SelfAttention`.
       rotary: positions turn queries and keys, in place of a table of positions that is learned.
       normalize_qk: see `SelfAttention`.
       norm: `LayerNorm` or `RMSNorm`.
+      expansion: see `TransformerBlock`.
+      activation: see `TransformerBlock`.
+      gated_mlp: see `TransformerBlock`.
       dropout: share of a branch's outputs left out where a key is given.
       remat: see `TransformerStack`.
       dtype: dtype of the computation; parameters stay float32.
@@ -64,9 +70,13 @@ class Transformer(nnx.Module):
         causal: bool = False,
         timed: bool = False,
         n_context: int = 0,
+        n_kv_heads: int | None = None,
         rotary: bool = False,
         normalize_qk: bool = False,
         norm: Norm = LayerNorm,
+        expansion: int = 4,
+        activation: Activation = gelu_by_tanh,
+        gated_mlp: bool = False,
         dropout: float = 0.0,
         remat: bool = False,
         dtype: DTypeLike | None = None,
@@ -92,10 +102,14 @@ class Transformer(nnx.Module):
             n_heads,
             remat=remat,
             n_condition=n_condition,
+            n_kv_heads=n_kv_heads,
             causal=causal,
             rotary=rotary,
             normalize_qk=normalize_qk,
             norm=norm,
+            expansion=expansion,
+            activation=activation,
+            gated_mlp=gated_mlp,
             dropout=dropout,
             **options,
         )
@@ -111,9 +125,16 @@ class Transformer(nnx.Module):
         h = self.stack(h, condition, key=key)
         return self.last(self.norm(h, condition)[0])
 
-    def empty_cache(self, batch: int) -> Cache:
-        """What `extend` begins with: room for `length` tokens of every sequence."""
-        return self.stack.empty_cache(batch, self.length)
+    def empty_cache(self, batch: int, size: int | None = None) -> Cache:
+        """What `extend` begins with: room for `size` tokens of every sequence, or for `length`.
+
+        Raises:
+          ValueError: if more are asked for than `length`.
+        """
+        size = self.length if size is None else size
+        if size > self.length:
+            raise ValueError(f"size: expected at most {self.length} tokens, got {size}")
+        return self.stack.empty_cache(batch, size)
 
     def extend(
         self, tokens: Tokens, cache: Cache, t: Time = None, context: Context = None

@@ -5,6 +5,7 @@ A residual branch begins as nothing and a block as the identity: by a gate of 0 
 condition, by output kernels of 0 where there is none. Both together would never leave 0.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from jaxml.layers.dropout import dropout as drop
 from jaxml.layers.normalization import layer_norm, rms_norm
 from jaxml.nn.attention import SelfAttention
 from jaxml.nn.composed import stacked
+from jaxml.nn.gated import GatedMLP
 from jaxml.nn.mlp import MLP, Activation
 from jaxml.nn.normalization import LayerNorm, RMSNorm
 from jaxml.types import Key
@@ -87,12 +89,14 @@ class TransformerBlock(nnx.Module):
       width: features of h.
       n_heads: of the attention.
       n_condition: features of a condition; 0 for none.
+      n_kv_heads: see `SelfAttention`.
       causal: an element sees none that comes later.
       rotary: see `SelfAttention`.
       normalize_qk: see `SelfAttention`.
       norm: `LayerNorm` or `RMSNorm`.
       expansion: hidden features of the MLP over those of h.
       activation: of the MLP.
+      gated_mlp: the MLP is a `GatedMLP` whose gate is the activation; with `jax.nn.silu`, SwiGLU.
       dropout: share of a branch's outputs left out where a key is given.
       dtype: dtype of the computation; parameters stay float32. None takes the input's.
       rngs: keys for initialization.
@@ -110,12 +114,14 @@ class TransformerBlock(nnx.Module):
         n_heads: int,
         *,
         n_condition: int = 0,
+        n_kv_heads: int | None = None,
         causal: bool = False,
         rotary: bool = False,
         normalize_qk: bool = False,
         norm: Norm = LayerNorm,
         expansion: int = 4,
         activation: Activation = gelu_by_tanh,
+        gated_mlp: bool = False,
         dropout: float = 0.0,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -131,6 +137,7 @@ class TransformerBlock(nnx.Module):
         self.attention = SelfAttention(
             width,
             n_heads,
+            n_kv_heads=n_kv_heads,
             causal=causal,
             rotary=rotary,
             normalize_qk=normalize_qk,
@@ -138,8 +145,13 @@ class TransformerBlock(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
-        hidden, options = (expansion * width,), {"activation": activation, "dtype": dtype}
-        self.mlp = MLP(width, hidden, width, last_init=out_init, **options, rngs=rngs)
+        if expansion < 1:
+            raise ValueError(f"expansion: expected at least 1, got {expansion}")
+        make = (
+            partial(GatedMLP, gate=activation) if gated_mlp else partial(MLP, activation=activation)
+        )
+        hidden = (expansion * width,)
+        self.mlp = make(width, hidden, width, last_init=out_init, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, h: Vectors, condition: Condition = None, *, key: Key | None = None

@@ -9,20 +9,28 @@ from flax import nnx
 
 from jaxml.nn.gated import GatedMLP
 
+GATES = {
+    "GLU": (jax.nn.sigmoid, lambda a: 1 / (1 + np.exp(-a))),
+    "SwiGLU": (jax.nn.silu, lambda a: a / (1 + np.exp(-a))),
+    "ReGLU": (jax.nn.relu, lambda a: np.maximum(a, 0)),
+}
 
-def test_the_output_is_the_formula_in_numpy():
-    """h = (Wx + b) ⊙ σ(Vx + c) layer by layer, the first half of a product being the value."""
+
+@pytest.mark.parametrize("name", GATES)
+def test_the_output_is_the_formula_in_numpy(name):
+    """h = (Wx + b) ⊙ g(Vx + c) layer by layer, the first half of a product being the value."""
+    gate, formula = GATES[name]
     rng = np.random.default_rng(2)
     net = jax.tree.map(
         lambda s: jnp.asarray(rng.normal(size=s.shape), s.dtype),
-        jax.eval_shape(lambda: GatedMLP(3, (4, 5), 2, n_context=1, rngs=nnx.Rngs(0))),
+        jax.eval_shape(lambda: GatedMLP(3, (4, 5), 2, n_context=1, gate=gate, rngs=nnx.Rngs(0))),
     )
     x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     context = np.random.default_rng(1).normal(size=(7, 1)).astype(np.float32)
     h = np.concatenate([x, context], axis=1)
     for layer, width in zip(net.layers, (4, 5), strict=True):
         both = h @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
-        h = both[:, :width] / (1 + np.exp(-both[:, width:]))
+        h = both[:, :width] * formula(both[:, width:])
     expected = h @ np.asarray(net.last.kernel[...]) + np.asarray(net.last.bias[...])
     np.testing.assert_allclose(jax.jit(net.__call__)(x, context), expected, atol=1e-5)
 

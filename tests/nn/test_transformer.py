@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxml.nn import Transformer
+from jaxml.nn import RMSNorm, Transformer
 
 SIZES = (11, 8, 2, 2, 5)
 TOKENS = jnp.asarray([[3, 1, 4, 0, 5], [9, 2, 6, 7, 8]])
@@ -16,6 +16,15 @@ CONTEXT = jnp.asarray([[1.0, 0, 0], [0, 0, 1]])
 KINDS = {
     "plain": {},
     "causal": {"causal": True},
+    "modern": {
+        "causal": True,
+        "rotary": True,
+        "norm": RMSNorm,
+        "n_kv_heads": 1,
+        "gated_mlp": True,
+        "activation": jax.nn.silu,
+        "expansion": 2,
+    },
     "timed": {"timed": True},
     "conditional": {"n_context": 3, "rotary": True},
     "timed conditional": {"timed": True, "n_context": 3, "normalize_qk": True, "remat": True},
@@ -37,7 +46,7 @@ def given(options):
     return T.astype(float), CONTEXT.astype(float) if "n_context" in options else None
 
 
-@pytest.mark.parametrize("name", ["plain", "causal"])
+@pytest.mark.parametrize("name", ["plain", "causal", "modern"])
 def test_an_output_depends_on_its_own_token_and_earlier_ones(name, x64):
     """Another token j changes outputs i ≥ j, and those before it not by a bit; or all of them."""
     model, (t, context) = build(**KINDS[name]), given(KINDS[name])
@@ -46,7 +55,7 @@ def test_an_output_depends_on_its_own_token_and_earlier_ones(name, x64):
     for j in range(5):
         other = RUN(model, TOKENS.at[:, j].set(10), t, context)
         seen[:, j] = np.abs(other - plain).max((0, 2)) > 0
-    np.testing.assert_array_equal(seen, np.tri(5) > 0 if name == "causal" else True)
+    np.testing.assert_array_equal(seen, True if name == "plain" else np.tri(5) > 0)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -111,10 +120,12 @@ def test_positions_are_told_by_the_table_alone(x64):
     assert gap() < 1e-11
 
 
-@pytest.mark.parametrize("options", [{}, {"rotary": True, "timed": True, "n_context": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"rotary": True, "timed": True, "n_context": 3}, KINDS["modern"]]
+)
 def test_a_sequence_that_grows_gives_the_same(options, x64):
     """Token by token inside a scan as all at once, with positions learned or turned."""
-    model, (t, context) = build(causal=True, **options), given(options)
+    model, (t, context) = build(**{"causal": True, **options}), given(options)
 
     @jax.jit
     def one_by_one(model, tokens):
@@ -186,6 +197,10 @@ def test_what_does_not_fit_is_refused():
         "tokens: expected at most 5 a sequence, got 6": lambda: run(long),
         "context: expected 0 features, got 3": lambda: run(TOKENS, T, CONTEXT),
         "context: expected 2 features, got 3": lambda: run(TOKENS, T, CONTEXT, n_context=2),
+        "expansion: expected at least 1, got 0": lambda: run(TOKENS, expansion=0),
+        "size: expected at most 5 tokens, got 6": lambda: jax.eval_shape(
+            lambda: Transformer(*SIZES, length=5, rngs=nnx.Rngs(0)).empty_cache(2, 6)
+        ),
         "t: expected a time for every sequence, got none": lambda: run(TOKENS, timed=True),
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxml.nn import LayerNorm, RMSNorm, TransformerBlock, TransformerStack
+from jaxml.nn import GatedMLP, LayerNorm, RMSNorm, TransformerBlock, TransformerStack
 
 KINDS = {
     "layer": {},
     "rms": {"norm": RMSNorm},
+    "rms swiglu": {"norm": RMSNorm, "gated_mlp": True, "activation": jax.nn.silu, "expansion": 3},
     "adaptive": {"n_condition": 3},
     "adaptive rms": {"n_condition": 3, "norm": RMSNorm},
 }
@@ -63,6 +64,10 @@ def by_hand(module, h, condition, rms):
         return np.concatenate(heads, axis=1) @ kernel + bias
 
     def mlp(y):
+        if isinstance(module.mlp, GatedMLP):
+            (kernel, bias), (u, c) = of(module.mlp.layers[0]), of(module.mlp.last)
+            value, gate = np.split(y @ kernel + bias, 2, axis=1)
+            return (value * gate / (1 + np.exp(-gate))) @ u + c
         (w, b), (u, c) = (of(layer) for layer in module.mlp.layers)
         a = y @ w + b
         a = 0.5 * a * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a**3)))
