@@ -11,6 +11,7 @@ from jaxml.probability import (
     negative_binomial,
     normal,
     poisson,
+    truncation,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "negative_binomial",
     "normal",
     "poisson",
+    "truncation",
 ]
