@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The families: one module each, with its losses, density and sampler."""
 
-from jaxml.models import binomial_diffusion, diffusion, flow, masked_diffusion, vae, vqvae
+from jaxml.models import (
+    autoregressive,
+    binomial_diffusion,
+    diffusion,
+    flow,
+    masked_diffusion,
+    vae,
+    vqvae,
+)
 
-__all__ = ["binomial_diffusion", "diffusion", "flow", "masked_diffusion", "vae", "vqvae"]
+__all__ = [
+    "autoregressive",
+    "binomial_diffusion",
+    "diffusion",
+    "flow",
+    "masked_diffusion",
+    "vae",
+    "vqvae",
+]

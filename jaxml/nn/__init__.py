@@ -29,6 +29,7 @@ from jaxml.nn.residual_image import Downsample, ImageAttention, TimedResidualBlo
 from jaxml.nn.scales import MultiScale, Squeezed
 from jaxml.nn.spectral import Spectral, refresh, spectral
 from jaxml.nn.time import TimeEmbedding, TimeMLP
+from jaxml.nn.token_recurrent import TokenRecurrent
 from jaxml.nn.transformer import Transformer
 from jaxml.nn.transformer_block import AdaptiveNorm, TransformerBlock, TransformerStack
 from jaxml.nn.unet import UNet
@@ -83,6 +84,7 @@ __all__ = [
     "TimeEmbedding",
     "TimeMLP",
     "TimedResidualBlock",
+    "TokenRecurrent",
     "Transformer",
     "TransformerBlock",
     "TransformerStack",
