@@ -151,14 +151,17 @@ def test_a_stop_ends_a_sequence_for_good(x64, language_model):
         one, two, three = jax.random.split(key, 3)
         x, log_q = language.sample_and_log_prob(model, one, n, stop=2)
         ragged = jnp.ones_like(prompt, bool)
-        led = language.sample(model, two, n, stop=2, prompt=prompt)
-        other = language.sample(model, three, n, stop=2, prompt=prompt, prompt_mask=ragged)
-        return x, log_q, language.log_prob(model, x, mask=language.until(x, 2)), (led, other)
+        draw = partial(language.sample_and_log_prob, model, n=n, stop=2, prompt=prompt)
+        led = [draw(key=two), draw(key=three, prompt_mask=ragged)]
+        counted = [jnp.pad(language.until(y[:, 2:], 2), ((0, 0), (2, 0))) for y, _ in led]
+        found = [(x, 0, log_q, language.log_prob(model, x, mask=language.until(x, 2)))]
+        for (y, log_q), mask in zip(led, counted, strict=True):
+            found.append((y, 2, log_q, language.log_prob(model, y, mask=mask)))
+        return found
 
-    x, log_q, log_p, led = everything(model, jax.random.key(0))
-    np.testing.assert_allclose(log_q, log_p, atol=1e-10)
-    for found, start in ((x, 0), (led[0], 2), (led[1], 2)):
-        own = np.asarray(found)[:, start:]
+    for x, start, log_q, log_p in everything(model, jax.random.key(0)):
+        np.testing.assert_allclose(log_q, log_p, atol=1e-10)
+        own = np.asarray(x)[:, start:]
         ended = np.cumsum(own == 2, axis=1) > 0
         assert (own[ended] == 2).all()
         assert 0 < ended[:, -1].mean() < 1
