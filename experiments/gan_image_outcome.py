@@ -68,14 +68,14 @@ def experiment(
     key = jax.random.key(options.seed)
     order_key, noise_key = (jax.random.fold_in(key, i) for i in (1, 2))
 
-    def optimizer() -> optax.GradientTransformation:
-        rate = optax.cosine_decay_schedule(options.learning_rate, options.steps)
+    def optimizer(n_updates: int) -> optax.GradientTransformation:
+        rate = optax.cosine_decay_schedule(options.learning_rate, n_updates)
         return optax.adam(rate, b1=0.0, b2=b2)
 
     turns = take_turns(
         n_critic,
-        critic=descend(critic_loss, optimizer(), wrt=only("critic")),
-        generator=descend(generator_loss, optimizer(), wrt=only("generator")),
+        critic=descend(critic_loss, optimizer(n_critic * options.steps), wrt=only("critic")),
+        generator=descend(generator_loss, optimizer(options.steps), wrt=only("generator")),
     )
     train = view.images.train
     data = train if view.labels is None else {"x": train, "y": view.labels}
