@@ -4,6 +4,7 @@
 import math
 import os
 import platform
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ def draw(directory: Path, experiment: Experiment, learned: Model, key: Key, pref
         save(sheet, directory / SAMPLES / f"{prefix}{name}.png")
 
 
+def keep(directory: Path, step: int) -> None:
+    """The pictures of a step as the final ones."""
+    prefix = f"step-{step:07d}-"
+    for path in (directory / SAMPLES).glob(f"{prefix}*.png"):
+        shutil.copyfile(path, path.with_name(f"final-{path.name.removeprefix(prefix)}"))
+
+
 def save(sheet: Sheet, path: Path) -> None:
     """Write one sheet as a PNG file."""
     figure.sheet(sheet.images, path, columns=sheet.columns)
@@ -62,12 +70,20 @@ def conclude(
     model: Model,
     state: State,
     seconds: float,
+    *,
+    looked: bool = False,
 ) -> None:
-    """Evidence, the last pictures, `result.json` and `report.html`."""
+    """Evidence, the last pictures, `result.json` and `report.html`.
+
+    If this process has just `looked` at the last step, its pictures are the last ones.
+    """
     key, step = jax.random.key(settings.seed), settings.steps
     learned = experiment.learned(model, state)
     columns = log.read(run.directory / METRICS)
-    draw(run.directory, experiment, learned, key, "final-")
+    if looked:
+        keep(run.directory, step)
+    else:
+        draw(run.directory, experiment, learned, key, "final-")
     plot = getattr(find(name), "plot", None)
     if plot:
         plot(columns, run.directory / SAMPLES)

@@ -93,7 +93,7 @@ def learn(
         chunk=(settings.save_every, settings.look_every),
         seconds=0.5,
     )
-    step = run.first
+    step, looked = run.first, False
     with (
         id_log(options.log_sample_ids, experiment, run.first) as append_ids,
         tensorboard.events(run.directory / TENSORBOARD, run.first) as events,
@@ -105,7 +105,8 @@ def learn(
                 run.record(step, metrics)
                 events.scalars(step, metrics)
                 append_ids(len(next(iter(metrics.values()))), step)
-                if step % settings.look_every == 0:
+                looked = step % settings.look_every == 0
+                if looked:
                     outcome.look(run, experiment, step, model, state, key)
                 if step % settings.save_every == 0 or step == settings.steps or box.pending:
                     run.save(step, model, state)
@@ -117,7 +118,7 @@ def learn(
             crash.write(run.directory, error, identity)
             raise
         run.wait()
-    outcome.conclude(name, experiment, settings, run, model, state, run.seconds)
+    outcome.conclude(name, experiment, settings, run, model, state, run.seconds, looked=looked)
 
 
 @contextmanager

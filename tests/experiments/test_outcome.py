@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.outcome import environment, last, tell
+from experiments.outcome import environment, keep, last, tell
 from jaxml.metrics import Evidence, Kind, Unit
 
 
@@ -46,3 +46,17 @@ def test_the_family_is_told_where_there_are_several(capsys):
         "accuracy, sgd: 0.25 (exact, n = 10)",
         "accuracy: 0.5 (exact, n = 10)",
     ]
+
+
+def test_the_pictures_of_the_last_step_are_kept_as_final_ones(tmp_path):
+    """Each under its name, bit for bit, and those of no other step."""
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    for name in ("step-0000010-samples.png", "step-0000020-samples.png", "step-0000020-walk.png"):
+        (samples / name).write_bytes(name.encode())
+    keep(tmp_path, 20)
+    finals = {path.name: path.read_bytes() for path in samples.glob("final-*")}
+    assert finals == {
+        "final-samples.png": b"step-0000020-samples.png",
+        "final-walk.png": b"step-0000020-walk.png",
+    }
