@@ -33,7 +33,7 @@ def test_the_steps_are_told_to_tensorboard(tmp_path, monkeypatch):
     """Each point is the mean of the log's rows since the point before, up to the last step."""
     events = pytest.importorskip("tensorboardX.proto.event_pb2")
     for name in ("look", "conclude"):
-        monkeypatch.setattr(train.outcome, name, lambda *args: None)
+        monkeypatch.setattr(train.outcome, name, lambda *args, **options: None)
     words = ["vae_digits", "--tiny", "--steps", "6", "--save-every", "3", "--look-every", "3"]
     words += ["--width", "4", "--run-dir", str(tmp_path / "run")]
     assert command.run("train", words) == 0
