@@ -93,10 +93,10 @@ def experiment(
         learned=lambda model, state: state["rule"]["average"]["model"],
         draw=partial(draw, family, options.pixels),
         validate=partial(validate, family, min(options.n_test, ROWS)),
-        n_test=len(TOYS),
+        n_test=options.n_test,
         evaluate=partial(evaluate, family, options.n_test, test_key),
         sample=None,
-        diagnose=partial(diagnose, family, 2 * options.pixels),
+        diagnose=partial(diagnose, family, options.pixels),
     )
 
 
@@ -106,11 +106,19 @@ def examples(key: Key, n: int) -> Array:
     return jnp.stack([t.sample(k, n) for k, (t, _) in zip(keys, TOYS.values(), strict=True)])
 
 
-def divergences(family: Family, n: int, key: Key, models: Model) -> dict[str, np.ndarray]:
-    """By density log p(x) − log q(x) at n draws."""
+def divergences(
+    family: Family,
+    n: int,
+    key: Key,
+    models: Model,
+    progress: Callable[[int], None] = lambda n: None,
+) -> dict[str, np.ndarray]:
+    """By density log p(x) − log q(x) at n draws; `progress` is told how many are done."""
     x = jax.jit(examples, static_argnums=1)(key, n)
-    cuts = range(0, n, ROWS)
-    parts = [np.asarray(family.log_probs(models, x[:, i : i + ROWS])) for i in cuts]
+    cuts, parts = range(0, n, ROWS), []
+    for i in cuts:
+        parts.append(np.asarray(family.log_probs(models, x[:, i : i + ROWS])))
+        progress(min(i + ROWS, n))
     found = {}
     for i, (name, (density, _)) in enumerate(TOYS.items()):
         exact = jax.jit(density.log_prob)
@@ -167,7 +175,7 @@ def evaluate(
     """KL(data ‖ model) of every density, in nats with its standard error."""
     del key
     found = []
-    for done, (name, gap) in enumerate(divergences(family, n, test_key, model).items(), 1):
+    for name, gap in divergences(family, n, test_key, model, progress).items():
         density, _ = TOYS[name]
         found.append(
             from_values(
@@ -185,7 +193,6 @@ def evaluate(
                 },
             )
         )
-        progress(done)
     return found
 
 
