@@ -3,8 +3,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from jaxml.types import Array, Key
 
 Mask = np.ndarray
 """A constant of booleans, made from static sizes when a network is called."""
@@ -46,10 +51,39 @@ def made_masks(order: Sequence[int], widths: Sequence[int]) -> list[Mask]:
 
     Reference: Germain et al. 2015, equations 12 and 13, arXiv:1502.03509.
     """
-    first, *hidden = made_degrees(order, widths)
-    degrees = [first, *hidden]
+    return degree_masks(made_degrees(order, widths))
+
+
+def drawn_degrees(key: Key, n: int, widths: Sequence[int], *, shuffle: bool = True) -> list[Array]:
+    """m⁰ a permutation of 1 … D, mˡ(k) uniform on min mˡ⁻¹, …, D − 1: another network each time.
+
+    Trained under one draw after the other, a network serves every order and every connectivity.
+
+    Args:
+      key: for the draw.
+      n: D.
+      widths: hidden units, one number a layer.
+      shuffle: draw the order too, which is 1 … D otherwise.
+
+    Reference: Germain et al. 2015, section 4, arXiv:1502.03509.
+    """
+    keys = jax.random.split(key, len(widths) + 1)
+    order = jnp.arange(1, n + 1, dtype=jnp.int32)
+    degrees = [jax.random.permutation(keys[0], order) if shuffle else order]
+    for own, width in zip(keys[1:], widths, strict=True):
+        least = degrees[-1].min()
+        degrees.append(jax.random.randint(own, (width,), least, jnp.int32(max(n, 2)), jnp.int32))
+    return degrees
+
+
+def degree_masks(degrees: Sequence[Any]) -> list[Any]:
+    """The masks of `made_masks` for degrees of the inputs and of every hidden layer.
+
+    Args:
+      degrees: as `made_degrees` and `drawn_degrees` give them, constants or traced.
+    """
     masks = [a[:, None] <= b[None] for a, b in pairwise(degrees)]
-    return [*masks, degrees[-1][:, None] < first[None]]
+    return [*masks, degrees[-1][:, None] < degrees[0][None]]
 
 
 def pixel_cnn(

@@ -20,6 +20,7 @@ from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
 from jaxml.nn.learned_schedule import LearnedSchedule
 from jaxml.nn.masked import MADE
 from jaxml.nn.mlp import MLP, ResidualMLP
+from jaxml.nn.nade import NADE
 from jaxml.nn.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm
 from jaxml.nn.pixel_cnn import PixelBlock, PixelCNN
 from jaxml.nn.projection import Projection
@@ -37,6 +38,7 @@ from jaxml.nn.unet import UNet
 __all__ = [
     "MADE",
     "MLP",
+    "NADE",
     "ActNorm",
     "AdaptiveNorm",
     "Autoregressive",

@@ -27,7 +27,8 @@ class Autoregressive(nnx.Module):
       elementwise: f.
 
     Raises:
-      ValueError: if the network has another number of outputs.
+      ValueError: if the network has another number of outputs, several numbers an input, or a
+        direct map, which the way back does not know.
 
     Reference: Papamakarios, Pavlakou and Murray 2017, section 3, arXiv:1705.07057; Kingma et al.
     2016, arXiv:1606.04934.
@@ -38,6 +39,8 @@ class Autoregressive(nnx.Module):
             raise ValueError(
                 f"network: expected {elementwise.n_raw} outputs an input, got {network.n_raw}"
             )
+        if network.n_features != 1 or network.direct is not None:
+            raise ValueError("network: expected one number an input, and no direct map")
         self.network, self.elementwise = network, elementwise
 
     def forward(self, x: Vector, context: Context = None) -> tuple[Vector, LogDet]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Masks let through exactly what comes before."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -70,3 +71,30 @@ def test_bad_orders_and_windows_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             build()
+
+
+def test_drawn_degrees_leave_an_order_whatever_they_are():
+    """Over 300 draws: permutations, a path only from earlier to later places, and all in range."""
+    keys = jax.random.split(jax.random.key(0), 300)
+    draws = jax.jit(jax.vmap(lambda key: masking.drawn_degrees(key, 5, (9, 4))))(keys)
+    for order, *hidden in zip(*map(np.asarray, draws), strict=True):
+        assert sorted(order) == [1, 2, 3, 4, 5]
+        assert min(h.min() for h in hidden) >= 1
+        assert max(h.max() for h in hidden) <= 4
+        assert hidden[1].min() >= hidden[0].min()
+        first, middle, last = masking.degree_masks([order, *hidden])
+        paths = first.astype(int) @ middle @ last
+        assert (paths[~np.less.outer(order, order)] == 0).all()
+    assert len(np.unique(np.asarray(draws[0]), axis=0)) > 95  # 110 of 120 on average
+    assert set(np.unique(np.asarray(draws[1]))) == {1, 2, 3, 4}
+
+
+def test_drawn_degrees_keep_the_order_if_asked_and_serve_one_input():
+    """Connections alone differ; a single input is seen by nothing."""
+    keys = jax.random.split(jax.random.key(1), 2)
+    one, other = (masking.drawn_degrees(key, 6, (20,), shuffle=False) for key in keys)
+    np.testing.assert_array_equal(one[0], np.arange(1, 7))
+    np.testing.assert_array_equal(other[0], one[0])
+    assert (one[1] != other[1]).any()
+    alone = masking.drawn_degrees(jax.random.key(2), 1, (3,))
+    np.testing.assert_array_equal(masking.degree_masks(alone)[-1], False)

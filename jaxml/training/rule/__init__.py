@@ -2,6 +2,7 @@
 """Rules of learning and the combinators under which they are closed."""
 
 from jaxml.training.rule.average import average
+from jaxml.training.rule.best import keep_best
 from jaxml.training.rule.chain import chain, every, repeat
 from jaxml.training.rule.descend import accumulate, descend, only
 from jaxml.training.rule.ensemble import ensemble, member, sweep
@@ -17,6 +18,7 @@ __all__ = [
     "ensemble",
     "every",
     "guard",
+    "keep_best",
     "member",
     "only",
     "repeat",
