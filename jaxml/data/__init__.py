@@ -3,10 +3,10 @@
 
 Modules to import by name, since their functions are words of their own: `augment` (changes of
 images), `encode` (one-hot, missing values, standardization), `pattern` (binary patterns), `text`
-(vocabularies) and `toy` (densities on the plane).
+(vocabularies), `byte_pair` (vocabularies of byte pairs) and `toy` (densities on the plane).
 """
 
-from jaxml.data import augment, encode, pattern, text, toy
+from jaxml.data import augment, byte_pair, encode, pattern, text, toy
 from jaxml.data.batches import drawn, in_memory, in_order, mapped, n_examples, sha256
 from jaxml.data.digits import digits
 from jaxml.data.disk import OnDisk, extract, on_disk
@@ -32,6 +32,7 @@ __all__ = [
     "Splits",
     "Table",
     "augment",
+    "byte_pair",
     "concatenate",
     "digits",
     "directory",

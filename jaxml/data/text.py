@@ -46,6 +46,10 @@ class Vocabulary(NamedTuple):
         """The tokens of the numbers."""
         return [self.symbols[int(number)] for number in numbers]
 
+    def text(self, numbers: Iterable[int] | np.ndarray) -> str:
+        """The text of numbers of characters; for words, join what `decode` gives."""
+        return "".join(self.decode(numbers))
+
 
 def vocabulary(
     tokens: Iterable[str], *, min_count: int = 1, max_size: int | None = None, unknown: bool = True
@@ -71,6 +75,16 @@ def words(text: str, *, lower: bool = True, punctuation: bool = False) -> list[s
     """The words of a text, with inner apostrophes; optionally each punctuation mark too."""
     pattern = _WORD_OR_MARK if punctuation else _WORD
     return pattern.findall(text.lower() if lower else text)
+
+
+def as_bytes(text: str) -> np.ndarray:
+    """The UTF-8 bytes of a text as uint8, what `read_bytes` gives of a file."""
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def from_bytes(numbers: Iterable[int] | np.ndarray) -> str:
+    """The text of UTF-8 bytes; what is none, as a model may write, becomes �."""
+    return bytes(int(number) for number in numbers).decode("utf-8", "replace")
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> np.ndarray:
@@ -128,6 +142,8 @@ def windows(
 __all__ = [
     "UNKNOWN",
     "Vocabulary",
+    "as_bytes",
+    "from_bytes",
     "read_bytes",
     "read_text",
     "vocabulary",

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from jaxml.data.error import DataError
-from jaxml.data.text import UNKNOWN, read_bytes, read_text, vocabulary, windows, words
+from jaxml.data.text import (
+    UNKNOWN,
+    as_bytes,
+    from_bytes,
+    read_bytes,
+    read_text,
+    vocabulary,
+    windows,
+    words,
+)
 
 TEXT = "To be, or not to be: that's the question. Grüße!\n"
 
@@ -15,8 +24,18 @@ def test_characters_decode_to_the_text():
     symbols = vocabulary(TEXT, unknown=False)
     assert len(symbols.symbols) == len(set(TEXT))
     assert "".join(symbols.decode(symbols.encode(TEXT))) == TEXT
+    assert symbols.text(symbols.encode(TEXT)) == TEXT
     with pytest.raises(ValueError, match="'z' is not in the vocabulary"):
         symbols.encode("z")
+
+
+def test_bytes_decode_to_the_text():
+    """from_bytes ∘ as_bytes = identity; half a character is shown as such."""
+    numbers = as_bytes(TEXT)
+    assert numbers.dtype == np.uint8
+    assert len(numbers) == len(TEXT) + 2  # two letters outside of ASCII
+    assert from_bytes(numbers) == TEXT
+    assert from_bytes(as_bytes("ü")[:1]) == "�"
 
 
 def test_frequent_symbols_come_first_and_equals_alphabetically():
