@@ -4,6 +4,7 @@
 from jaxml.losses import (
     adversarial,
     classification,
+    contrastive,
     critic_penalty,
     divergence,
     likelihood,
@@ -11,12 +12,14 @@ from jaxml.losses import (
     penalty,
     quantization,
     regression,
+    score_matching,
     variational,
 )
 
 __all__ = [
     "adversarial",
     "classification",
+    "contrastive",
     "critic_penalty",
     "divergence",
     "likelihood",
@@ -24,5 +27,6 @@ __all__ = [
     "penalty",
     "quantization",
     "regression",
+    "score_matching",
     "variational",
 ]
