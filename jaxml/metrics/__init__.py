@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured of a model, and what a measured number is worth."""
 
-from jaxml.metrics import classification, pathology
+from jaxml.metrics import classification, instability, pathology
 from jaxml.metrics.checkerboard import checkerboard
 from jaxml.metrics.comparison import Comparison, Incomparable, certainly_better, compare, unlike
 from jaxml.metrics.evidence import (
@@ -39,6 +39,7 @@ __all__ = [
     "from_json",
     "from_values",
     "game_spectrum",
+    "instability",
     "memorized",
     "mode_coverage",
     "moments",
