@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SIZES = {"P": 20, "O": 26, "L": 13, "G": 32}  # rows a section
+SIZES = {"P": 20, "O": 26, "L": 13, "G": 37}  # rows a section
 
 
 class Row(NamedTuple):
