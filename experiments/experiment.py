@@ -53,6 +53,10 @@ NAMES = (
     "wgan_gp_mnist",
     "cgan_fashion",
     "sngan_fashion",
+    "energy_toys",
+    "rbm_digits",
+    "energy_digits",
+    "jem_digits",
 )
 """Every experiment, in the order in which a reader should meet them."""
 

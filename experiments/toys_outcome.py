@@ -18,7 +18,7 @@ from experiments.experiment import Experiment, Sheet
 from jaxml.data import drawn, toy
 from jaxml.metrics import Evidence, Kind, Unit, from_values
 from jaxml.training import average, chain, descend, ensemble, guard
-from jaxml.types import Array, Key, Loss, Model
+from jaxml.types import Array, Key, Loss, Model, Rule
 
 TOYS: Mapping[str, tuple[toy.Toy, float]] = {
     "eight Gaussians": (toy.gaussian_ring(), 4.5),
@@ -79,9 +79,23 @@ def experiment(
       optimizer: of one model.
       options: a `Config` with seed, batch_size, decay, n_test and pixels.
     """
+    return with_rule(family, make, descend(loss, optimizer), options)
+
+
+def with_rule(
+    family: Family, make: Callable[[Key], Model], learn: Rule, options: Any
+) -> Experiment:
+    """`experiment` with any rule for one model.
+
+    Args:
+      family: see `Family`.
+      make: a fresh model from a key.
+      learn: the rule of one model, in units of SCALE.
+      options: a `Config` with seed, batch_size, decay, n_test and pixels.
+    """
     key = jax.random.key(options.seed)
     model_key, data_key, test_key = (jax.random.fold_in(key, i) for i in range(3))
-    one = chain(learn=descend(loss, optimizer), average=average(options.decay))
+    one = chain(learn=learn, average=average(options.decay))
 
     def batch(key: Key) -> Array:
         return examples(key, options.batch_size) / SCALE
