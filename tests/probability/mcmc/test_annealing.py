@@ -93,17 +93,24 @@ def test_weights_are_unbiased_both_ways_by_enumeration(x64):
         K = alpha / 5
         K[np.diag_indices(5)] += 1 - K.sum(1)
         P.append(K)
-    path = annealing.geometric(lambda x: jnp.asarray(log_f[0])[x[0]],
-                               lambda x: jnp.asarray(log_f[1])[x[0]])  # fmt: skip
+    path = annealing.geometric(
+        lambda x: jnp.asarray(log_f[0])[x["path"][0]], lambda x: jnp.asarray(log_f[1])[x["path"][0]]
+    )
+
+    def follow(x, beta, key):
+        return {"path": jnp.roll(x["path"], -1), "seen": jnp.roll(x["seen"], -1).at[-1].set(beta)}
 
     def told(way, states):
-        """log w of a chain that goes through the given states."""
-        follow = lambda x, beta, key: jnp.roll(x, -1)  # noqa: E731
-        return way(path, follow, states, jax.random.key(0), jnp.asarray(betas))[1]
+        """log w of a chain that goes through the given states, and the βs of its kernels."""
+        x = {"path": states, "seen": jnp.zeros(2)}
+        x, log_w = way(path, follow, x, jax.random.key(0), jnp.asarray(betas))
+        return log_w, x["seen"]
 
     paths = np.stack(np.meshgrid(*[np.arange(5)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    forth = jax.jit(jax.vmap(lambda s: told(mcmc.anneal, s)))(paths)
-    back = jax.jit(jax.vmap(lambda s: told(mcmc.anneal_back, s)))(paths)
+    forth, up = jax.jit(jax.vmap(lambda s: told(mcmc.anneal, s)))(paths)
+    back, down = jax.jit(jax.vmap(lambda s: told(mcmc.anneal_back, s)))(paths)
+    np.testing.assert_array_equal(up[0], betas[1:])
+    np.testing.assert_array_equal(down[0], betas[:0:-1])
     a, b, c = paths.T
     Z = f.sum(1)
     chance = f[0][a] / Z[0] * P[1][a, b] * P[2][b, c]
