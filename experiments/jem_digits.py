@@ -82,10 +82,10 @@ class Config:
     """The share of chains that begin anew from noise."""
     decay: Decay = 0.99
     """Of the average of the weights that is evaluated."""
-    n_draw: Count = 400
-    """Steps of a chain of one class, from noise."""
+    n_draw: Count = 100
+    """Steps of a chain of one class, from noise; after many it has found the class's mode."""
     n_draws: Count = 1000
-    """Draws that are judged."""
+    """Chains of the buffer that are judged."""
     save_every: Count = 500
     """Steps between checkpoints."""
     look_every: Count = 1000
@@ -124,7 +124,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         draw=partial(draw, of_class),
         validate=partial(validate, valid),
         n_test=len(test["y"]),
-        evaluate=partial(evaluate, of_class, config.n_draws, images.protocol, test),
+        evaluate=partial(evaluate, config.n_draws, images.protocol, test),
         sample=partial(sample, of_class),
         diagnose=partial(diagnose, valid),
     )
@@ -181,7 +181,6 @@ def validate(held_out: Batch, found: Model, key: Key) -> Mapping[str, float]:
 
 
 def evaluate(
-    of_class: Callable,
     n: int,
     protocol: Mapping[str, str | int | float | bool],
     test: Batch,
@@ -189,7 +188,8 @@ def evaluate(
     key: Key,
     progress: Callable[[int], None],
 ) -> list[Evidence]:
-    """Accuracy and calibration on test images; Fréchet distance and classes of draws."""
+    """Accuracy and calibration on test images; Fréchet distance and classes of the chains."""
+    del key
     logits, y = _logits(found["model"], jnp.asarray(test["x"])), jnp.asarray(test["y"])
     hit = jnp.argmax(logits, axis=-1) == y
     table = reliability(hit, jax.nn.softmax(logits, axis=-1).max(axis=-1))
@@ -214,12 +214,12 @@ def evaluate(
         family="energy",
         protocol=told,
     )
-    x = shown(np.asarray(of_class(found, key, jnp.arange(n) % CLASSES)))[..., None]
+    x = shown(np.asarray(found["chains"][:n]))[..., None]
     progress(len(right))
     return [
         accuracy,
         calibration,
-        digits_features.distance(x, "energy", "chains of p(x | y) from noise"),
+        digits_features.distance(x, "energy", "chains of the buffer"),
         *digits_features.classes(x, "energy"),
     ]
 
