@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments import digits_features
+from experiments import judge
 from experiments.digits_images import digits_images
 from experiments.energy_images import D, blurred, fresh, scaled, shown
 from experiments.experiment import Experiment, Facts, Sheet
@@ -205,7 +205,7 @@ def evaluate(
     distances = []
     for done, chains in enumerate(x, 1):
         image = shown(chains)[..., None]
-        distances.append(digits_features.distance(image, "energy", "chains").value)
+        distances.append(judge.distance(judge.of_digits(), image, "energy", "chains").value)
         progress(done)
     each = {
         "share of seeds that are sound": np.array(sound, float),

@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments import digits_features
+from experiments import judge
 from experiments.digits_images import digits_images
 from experiments.energy_images import D, blurred, fresh, scaled, shown
 from experiments.experiment import Experiment, Facts, Sheet
@@ -219,8 +219,8 @@ def evaluate(
     return [
         accuracy,
         calibration,
-        digits_features.distance(x, "energy", "chains of the buffer"),
-        *digits_features.classes(x, "energy"),
+        judge.distance(judge.of_digits(), x, "energy", "chains of the buffer"),
+        *judge.coverage(judge.of_digits(), x, "energy"),
     ]
 
 
