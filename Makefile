@@ -51,5 +51,5 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e ".[experiments,data,tensorboard,ode,test,lint]"
+	$(PIP) -e ".[experiments,data,tensorboard,ode,text,test,lint]"
 	@touch $@ $(VENV)/.demo

@@ -1,55 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Byte pairs: a vocabulary between characters and words that can spell everything."""
+"""Byte pairs: a vocabulary between characters and words that can spell everything.
 
-import re
-from collections import Counter, defaultdict
+What joins bytes is the `tokenizers` library, of the `text` extra.
+"""
+
 from collections.abc import Iterable
-from itertools import pairwise
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Pair = tuple[int, int]
 BYTES = 256
-_PIECE = re.compile(r" ?\w+| ?[^\w\s]+|\s+")
-"""What pairs do not reach over: a word or marks with the blank before them, or other blanks."""
 
 
 class BytePairs(NamedTuple):
-    """Tokens made of bytes: 0 … 255 are bytes, and token 256 + i is the i-th pair, joined.
+    """Tokens made of bytes.
 
     Attributes:
-      pairs: in the order in which they were learned.
+      description: the tokenizer as JSON, which is all there is to keep or to compare.
     """
 
-    pairs: tuple[Pair, ...]
+    description: str
 
     @property
     def n_tokens(self) -> int:
         """How many tokens there are."""
-        return BYTES + len(self.pairs)
-
-    def spellings(self) -> list[bytes]:
-        """The bytes of every token."""
-        found = [bytes([i]) for i in range(BYTES)]
-        for a, b in self.pairs:
-            found.append(found[a] + found[b])
-        return found
+        return _tokenizer(self.description).get_vocab_size()
 
     def encode(self, text: str) -> np.ndarray:
-        """int32 numbers of the tokens of a text: in every piece the pair learned first is joined.
+        """int32 numbers of the tokens of a text.
 
         Reference: Sennrich, Haddow and Birch 2016, section 3.2, arXiv:1508.07909; on bytes, Radford
         et al. 2019, Language models are unsupervised multitask learners, section 2.2.
         """
-        rank = {pair: i for i, pair in enumerate(self.pairs)}
-        known: dict[str, list[int]] = {}
-        numbers: list[int] = []
-        for piece in _PIECE.findall(text):
-            if piece not in known:
-                known[piece] = _joined(list(piece.encode()), rank)
-            numbers += known[piece]
-        return np.array(numbers, np.int32)
+        return np.array(_tokenizer(self.description).encode(text).ids, np.int32)
 
     def decode(self, numbers: Iterable[int] | np.ndarray) -> str:
         """The text of the numbers; what is no UTF-8, as a model may write, becomes �.
@@ -57,18 +41,17 @@ class BytePairs(NamedTuple):
         Raises:
           ValueError: If a number is no token.
         """
-        found = self.spellings()
-        values = [int(number) for number in numbers]
-        if values and not 0 <= min(values) <= max(values) < len(found):
-            raise ValueError(f"numbers: expected 0 to {len(found) - 1}, got {values}")
-        return b"".join(found[value] for value in values).decode("utf-8", "replace")
+        values, n = [int(number) for number in numbers], self.n_tokens
+        if values and not 0 <= min(values) <= max(values) < n:
+            raise ValueError(f"numbers: expected 0 to {n - 1}, got {min(values)} to {max(values)}")
+        return _tokenizer(self.description).decode(values)
 
 
 def byte_pairs(text: str, n_tokens: int) -> BytePairs:
     """Learn pairs: the most frequent one of neighbours becomes a token, again and again.
 
-    Of equally frequent pairs the one with the smaller numbers is taken. Fewer tokens are learned
-    than asked for where no pair occurs twice.
+    No token reaches over the end of a word. Fewer are learned than asked for where no pair occurs
+    twice.
 
     Args:
       text: The training text alone.
@@ -76,57 +59,39 @@ def byte_pairs(text: str, n_tokens: int) -> BytePairs:
 
     Raises:
       ValueError: If there are fewer tokens than bytes.
+      ImportError: Without the `text` extra.
 
     Reference: Gage 1994, A new algorithm for data compression; Sennrich, Haddow and Birch 2016,
     section 3.2, arXiv:1508.07909.
     """
     if n_tokens < BYTES:
         raise ValueError(f"n_tokens: expected at least {BYTES}, got {n_tokens}")
-    often = Counter(_PIECE.findall(text))
-    words = [list(piece.encode()) for piece in often]
-    times = list(often.values())
-    total: Counter[Pair] = Counter()
-    places: defaultdict[Pair, set[int]] = defaultdict(set)
-    for i, word in enumerate(words):
-        for pair in pairwise(word):
-            total[pair] += times[i]
-            places[pair].add(i)
-    learned: list[Pair] = []
-    while len(learned) < n_tokens - BYTES and total:
-        best = min(total, key=lambda pair: (-total[pair], pair))
-        if total[best] < 2:
-            break
-        new = BYTES + len(learned)
-        learned.append(best)
-        for i in places.pop(best):
-            for pair in pairwise(words[i]):
-                total[pair] -= times[i]
-            words[i] = _replaced(words[i], best, new)
-            for pair in pairwise(words[i]):
-                total[pair] += times[i]
-                places[pair].add(i)
-        total = Counter({pair: n for pair, n in total.items() if n > 0})
-    return BytePairs(tuple(learned))
+    library = _library()
+    found = library.Tokenizer(library.models.BPE())
+    found.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found.decoder = library.decoders.ByteLevel()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=n_tokens,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
+    )
+    found.train_from_iterator(text.splitlines(keepends=True), trainer)
+    return BytePairs(found.to_str())
 
 
-def _replaced(word: list[int], pair: Pair, new: int) -> list[int]:
-    """The word with every occurrence of the pair, from the left, as one token."""
-    found: list[int] = []
-    i = 0
-    while i < len(word):
-        here = tuple(word[i : i + 2]) == pair
-        found.append(new if here else word[i])
-        i += 2 if here else 1
-    return found
+@cache
+def _tokenizer(description: str) -> Any:
+    return _library().Tokenizer.from_str(description)
 
 
-def _joined(word: list[int], rank: dict[Pair, int]) -> list[int]:
-    while len(word) > 1:
-        first = min(pairwise(word), key=lambda pair: rank.get(pair, len(rank)))
-        if first not in rank:
-            break
-        word = _replaced(word, first, BYTES + rank[first])
-    return word
+def _library() -> Any:
+    """`tokenizers`, or an error that says where to get it."""
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise ImportError("byte pairs need the extra `text`: pip install jaxml[text]") from error
+    return tokenizers
 
 
 __all__ = ["BytePairs", "byte_pairs"]
