@@ -117,6 +117,7 @@ def test_noise_has_unit_variance_and_its_own_level_for_every_example():
     np.testing.assert_allclose(cost, exact, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_all_differentiate_twice_and_run_under_every_transformation(x64):
     """check_grads of order 2 in the parameters; jit, vmap and checkpoint agree to 1e-12."""
     x, key = 0.3 * data(4)[0], jax.random.key(0)

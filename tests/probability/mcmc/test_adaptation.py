@@ -26,7 +26,10 @@ def test_the_search_is_that_of_the_paper(x64):
         np.testing.assert_allclose(state.log_average, average, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("name", "target", "start"), [("hmc", 0.8, 0.01), ("walk", 0.4, 30.0)])
+@pytest.mark.parametrize(
+    ("name", "target", "start"),
+    [("hmc", 0.8, 0.01), pytest.param("walk", 0.4, 30.0, marks=pytest.mark.slow)],
+)
 def test_the_wanted_share_is_reached_from_far_away(name, target, start):
     """From steps 30 times too short or too long, on ten numbers of unlike scales, to ± 0.05."""
     scale = jnp.linspace(0.5, 2.0, 10)
