@@ -33,7 +33,7 @@ from jaxml.nn import MLP
 from jaxml.training import average, chain, descend, ensemble, guard
 from jaxml.types import Array, Key, Model, State
 
-FACTS = Facts("energy", "digits, 17 levels", "ten of ten seeds end sound", 20)
+FACTS = Facts("energy", "digits, 17 levels", "to be measured", 20)
 TINY = {
     "steps": 4,
     "save_every": 2,

@@ -19,7 +19,7 @@ from experiments.experiment import Experiment, Facts
 from jaxml.diffusion import FLOW, coupling, rectified
 from jaxml.models import diffusion
 
-FACTS = Facts("diffusion", "digits, 17 levels", "to be measured", 8)
+FACTS = Facts("diffusion", "digits, 17 levels", "-83.1 +- 0.7 nats", 10)
 TINY = digits_unet.TINY
 
 

@@ -35,7 +35,7 @@ from jaxml.nn import MLP
 from jaxml.training import average, chain, descend, guard
 from jaxml.types import Array, Batch, Key, Model, State
 
-FACTS = Facts("energy", "digits, 17 levels", ">= 96 % accuracy; ten classes of draws", 10)
+FACTS = Facts("energy", "digits, 17 levels", "to be measured", 10)
 TINY = {
     "steps": 10,
     "save_every": 5,
