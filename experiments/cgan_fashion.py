@@ -15,25 +15,15 @@ many draws are of the class that was asked for.
 import dataclasses
 from functools import partial
 
-from flax import nnx
-
-from experiments import gan_findings, gan_image_outcome, judge
+from experiments import gan_findings, gan_image_outcome, gan_images, judge
 from experiments.experiment import Experiment, Facts
-from experiments.images import read
-from experiments.options import Count, Decay, Natural, NonNegative, Positive
-from jaxml.data import augment, load
+from experiments.options import Count, NonNegative, Positive
+from jaxml.data import augment
 from jaxml.losses.critic_penalty import zero_centred
 from jaxml.models import gan
 
 FACTS = Facts("GAN", "Fashion-MNIST, 256 levels", "to be measured", 15)
-TINY = {
-    "steps": 4,
-    "save_every": 2,
-    "look_every": 4,
-    "batch_size": 8,
-    "width": 16,
-    "n_draws": 100,
-}
+TINY = gan_images.TINY
 findings = gan_findings.findings
 AUGMENTED = augment.together(
     partial(augment.brighten, amount=0.25),
@@ -43,66 +33,36 @@ AUGMENTED = augment.together(
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(gan_images.Options):
     """The options of cgan_fashion."""
 
-    seed: Natural = 0
-    """Names the initialization, the order of the data and all noise."""
     steps: Count = 8000
     """Steps of the generator, each after one of the critic."""
-    batch_size: Count = 64
-    """Examples a step."""
     learning_rate: Positive = 5e-4
     """Adam's rate of both players; it falls along a cosine to 0 at the last step."""
-    width: Count = 256
-    """Features of the fully connected layers; images at 7 x 7 have a quarter as many channels."""
-    n_latent: Count = 64
-    """Numbers of z."""
     projection: bool = True
     """Whether the critic multiplies what it sees with the class, in place of reading it."""
     attention: bool = False
     """Whether positions of images at 7 x 7 see each other, in both networks."""
-    resize: bool = False
-    """Whether the generator repeats pixels, in place of transposed convolutions."""
     augment: bool = True
     """Whether the critic sees all images augmented."""
     penalty: NonNegative = 1.0
     """Weight of the penalties on the critic's slope at real and at generated data."""
-    decay: Decay = 0.999
-    """Of the average of the weights that is evaluated."""
-    n_draws: Count = 5000
-    """Draws that are judged."""
-    save_every: Count = 1000
-    """Steps between checkpoints."""
-    look_every: Count = 1000
-    """Steps between pictures and validations."""
 
 
 def build(config: Config, data_dir: str | None) -> Experiment:
     """The experiment of a configuration, from `fashion_mnist.npz` in the data directory."""
-    quarter = max(1, config.width // 4)
-    model = gan.convolutional(
-        (28, 28, 1),
-        (max(1, quarter // 2), quarter),
-        config.width,
-        config.n_latent,
+    model = gan_images.networks(
+        config,
         n_context=judge.N_CLASSES,
         projection=config.projection,
         attention=(1,) if config.attention else (),
-        resize=config.resize,
-        rngs=nnx.Rngs(config.seed),
     )
     seen = AUGMENTED if config.augment else None
     penalty = zero_centred(config.penalty, config.penalty)
-    view = gan_image_outcome.View(
-        read("fashion_mnist", data_dir),
-        256,
-        partial(judge.of_images, "fashion_mnist", data_dir),
-        load("fashion_mnist", data_dir)[0]["y"],
-    )
     return gan_image_outcome.experiment(
         model,
-        view,
+        gan_images.view("fashion_mnist", data_dir, labels=True),
         partial(gan.critic_loss, penalty=penalty, augment=seen),
         partial(gan.generator_loss, augment=seen),
         config,
