@@ -88,7 +88,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     )
     learn = descend(pixel.loss, optax.chain(optax.clip_by_global_norm(50.0), optax.adam(rate)))
     return Experiment(
-        model=pixel.PixelModel(network, bernoulli()),
+        model=pixel.PixelModel(network, pixel.each(bernoulli())),
         rule=guard(chain(learn=learn, average=average(config.decay))),
         batches=mnist.batches,
         learned=lambda model, state: state["rule"]["average"]["model"],

@@ -81,7 +81,9 @@ class PixelCNN(nnx.Module):
       shape: (height, width, colours) of the images.
       width: channels of the residual stream.
       n_blocks: how many.
-      n_out: raw numbers of a pixel: the heads of a likelihood for each colour.
+      n_out: raw numbers of a pixel.
+      joint: whether the colours of a pixel are predicted together, by a law that couples them;
+        otherwise one after another.
       hidden: channels inside of blocks; half of `width` if None.
       first: taps of the first window.
       window: taps of the blocks' windows.
@@ -104,6 +106,7 @@ class PixelCNN(nnx.Module):
         n_blocks: int,
         n_out: int,
         *,
+        joint: bool = False,
         hidden: int | None = None,
         first: tuple[int, int] = (7, 7),
         window: tuple[int, int] = (3, 3),
@@ -117,10 +120,10 @@ class PixelCNN(nnx.Module):
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}: expected positive sizes, got {size}")
-        colours = shape[-1]
-        options = {"colours": colours, "dtype": dtype, "rngs": rngs}
         self.shape, self.n_out, self.activation = shape, n_out, activation
-        self.first = CausalConv(colours, width, first, self_too=False, **options)
+        self.n_groups = 1 if joint else shape[-1]
+        options = {"colours": self.n_groups, "dtype": dtype, "rngs": rngs}
+        self.first = CausalConv(shape[-1], width, first, self_too=False, **options)
         self.blocks = nnx.List(
             PixelBlock(width, hidden, window, n_context=n_context, activation=activation, **options)
             for _ in range(n_blocks)

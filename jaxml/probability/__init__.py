@@ -4,6 +4,7 @@
 from jaxml.probability import (
     bernoulli,
     discretized_logistic,
+    discretized_logistic_mixture,
     discretized_normal,
     factorial,
     importance,
@@ -19,6 +20,7 @@ from jaxml.probability import (
 __all__ = [
     "bernoulli",
     "discretized_logistic",
+    "discretized_logistic_mixture",
     "discretized_normal",
     "factorial",
     "importance",

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxml.losses.likelihood import Likelihood
+from jaxml.models.autoregressive.pixel.law import Law
 from jaxml.models.condition import Context, unpack
 from jaxml.numerics import widen
 from jaxml.types import Batch, Key, Metrics, Scalar
@@ -22,10 +22,12 @@ class PixelNetwork(Protocol):
     Attributes:
       shape: (height, width, colours) of the images.
       n_out: raw numbers of a pixel.
+      n_groups: groups of colours that are predicted one after another.
     """
 
     shape: tuple[int, int, int]
     n_out: int
+    n_groups: int
 
     def __call__(self, x: Any, context: Any = None) -> Array:
         """Raw outputs `n height width n_out`, each from pixels and colours before its own."""
@@ -49,19 +51,19 @@ class PixelModel(nnx.Module):
 
     Args:
       network: see `PixelNetwork`; it reads x as it is.
-      likelihood: the law of a colour of a pixel from its raw outputs.
+      law: of the colours of a pixel, from its raw outputs.
 
     Raises:
-      ValueError: if the network does not give the likelihood its heads.
+      ValueError: if the network does not give the law its numbers.
 
     Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, equations 1 and 2, arXiv:1601.06759.
     """
 
-    def __init__(self, network: PixelNetwork, likelihood: Likelihood):
-        expected = network.shape[-1] * likelihood.n_heads
-        if network.n_out != expected:
-            raise ValueError(f"network: expected {expected} outputs a pixel, got {network.n_out}")
-        self.network, self.likelihood = network, likelihood
+    def __init__(self, network: PixelNetwork, law: Law):
+        asked, given = (law.n_out, law.n_groups), (network.n_out, network.n_groups)
+        if asked != given:
+            raise ValueError(f"network: expected {asked} outputs and groups a pixel, got {given}")
+        self.network, self.law = network, law
 
 
 def loss(model: PixelModel, batch: Batch, key: Key) -> tuple[Scalar, Metrics]:
@@ -90,8 +92,10 @@ def log_prob(model: PixelModel, x: Images, *, context: Context = None) -> Float[
     return log_prob_by_pixel(model, x, context=context).sum((1, 2, 3))
 
 
-def log_prob_by_pixel(model: PixelModel, x: Images, *, context: Context = None) -> Images:
-    """log p(x_i | x_<i) of every colour of every pixel, in nats.
+def log_prob_by_pixel(
+    model: PixelModel, x: Images, *, context: Context = None
+) -> Float[Array, "n height width groups"]:
+    """log p(x_i | x_<i) of every pixel, by groups of colours, in nats.
 
     Args:
       model: the model.
@@ -104,4 +108,4 @@ def log_prob_by_pixel(model: PixelModel, x: Images, *, context: Context = None) 
     if x.shape[1:] != model.network.shape:
         raise ValueError(f"x: expected images of shape {model.network.shape}, got {x.shape[1:]}")
     x = widen(x)
-    return model.likelihood.log_prob(x, widen(model.network(x, context)))
+    return model.law.log_prob(x, widen(model.network(x, context)))

@@ -40,7 +40,7 @@ def sample_and_log_prob(
 
     Args:
       model: the model.
-      key: colour k of pixel i draws from `fold_in(fold_in(key, i), k)`.
+      key: group k of pixel i draws from `fold_in(fold_in(key, i), k)`.
       n: how many.
       context: a row a draw.
       known: images of which some pixels are given.
@@ -55,6 +55,7 @@ def sample_and_log_prob(
     Reference: Ramachandran et al. 2017, section 2, arXiv:1704.06001, for what is kept.
     """
     height, width, colours = model.network.shape
+    groups = model.law.n_groups
     if (known is None) != (mask is None):
         raise ValueError("known, mask: expected both or neither")
     if known is None or mask is None:
@@ -73,13 +74,13 @@ def sample_and_log_prob(
         x = jnp.zeros((n, colours), known.dtype)
         given, keep = known[:, row, column], mask[row, column]
         pixel_key = jax.random.fold_in(key, i)
-        for k in range(colours):
+        for k in range(groups):
             raw, canvases = model.network.at(canvases, row, column, context)
             raw = widen(raw)
-            drawn = model.likelihood.sample(raw, jax.random.fold_in(pixel_key, k))
-            drawn = jnp.where(keep, given, drawn.astype(known.dtype))
-            x = x.at[:, k].set(drawn[:, k])
-            total = total + model.likelihood.log_prob(x, raw)[:, k].astype(total.dtype)
+            drawn = model.law.sample(raw, jax.random.fold_in(pixel_key, k)).astype(x.dtype)
+            mine = jnp.arange(colours) % groups == k
+            x = jnp.where(mine[None], jnp.where(keep, given, drawn), x)
+            total = total + model.law.log_prob(x, raw)[:, k].astype(total.dtype)
             canvases = model.network.paint(canvases, x, row, column)
         return (canvases, total), x
 

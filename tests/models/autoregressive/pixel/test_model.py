@@ -21,12 +21,12 @@ def with_numbers(make):
     return jax.tree.map(lambda s: jnp.asarray(0.5 * rng.normal(size=s.shape)), shapes)
 
 
-def model_of(shape, likelihood=None, **options):
-    likelihood = bernoulli() if likelihood is None else likelihood
-    n_out = shape[-1] * likelihood.n_heads
-    sizes = {"width": 6 * shape[-1], "n_blocks": 2, "first": (3, 3)} | options
+def model_of(shape, law=None, **options):
+    law = pixel.each(bernoulli(), shape[-1]) if law is None else law
+    sizes = {"width": 6 * shape[-1], "n_blocks": 2, "first": (3, 3), "n_out": law.n_out} | options
+    joint = law.n_groups < shape[-1]
     return pixel.PixelModel(
-        with_numbers(lambda: PixelCNN(shape, n_out=n_out, **sizes, rngs=nnx.Rngs(0))), likelihood
+        with_numbers(lambda: PixelCNN(shape, joint=joint, **sizes, rngs=nnx.Rngs(0))), law
     )
 
 
@@ -79,12 +79,26 @@ def test_known_pixels_stay_and_the_others_follow_them():
 
 def test_levels_of_grey_are_drawn_on_their_scale():
     """A discretized logistic of 17 levels: draws are levels, and pixel by pixel as at once."""
-    model = model_of((3, 4, 1), discretized_logistic(n_levels=17))
+    model = model_of((3, 4, 1), pixel.each(discretized_logistic(n_levels=17)))
     draw = jax.jit(pixel.sample_and_log_prob, static_argnums=2)
     x, told = draw(model, jax.random.key(0), 8)
     levels = (np.asarray(x) + 1) * 8
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-5)
     np.testing.assert_allclose(told, pixel.log_prob(model, x), rtol=1e-4)
+
+
+def test_a_law_that_couples_colours_sums_to_one_and_is_drawn_from(x64):
+    """Mixtures over 3 colours of 3 levels, all 729 images of 1 x 2 pixels; draws tell their law."""
+    law = pixel.logistic_mixture(2, 3, n_levels=3)
+    model = model_of((1, 2, 3), law)
+    levels = [-1.0, 0.0, 1.0]
+    every = np.array(list(itertools.product(levels, repeat=6))).reshape(-1, 1, 2, 3)
+    found = jax.jit(pixel.log_prob)(model, jnp.asarray(every))
+    assert abs(np.exp(np.asarray(found)).sum() - 1) < 1e-9
+    draw = jax.jit(pixel.sample_and_log_prob, static_argnums=2)
+    x, told = draw(model, jax.random.key(0), 50)
+    assert set(np.unique(x)) <= set(levels)
+    np.testing.assert_allclose(told, jax.jit(pixel.log_prob)(model, x), atol=1e-10)
 
 
 def test_the_loss_is_the_mean_cost_of_an_image():
@@ -97,8 +111,10 @@ def test_the_loss_is_the_mean_cost_of_an_image():
 
 def test_what_does_not_fit_is_refused():
     network = with_numbers(lambda: PixelCNN((3, 3, 1), 4, 1, 2, rngs=nnx.Rngs(0)))
-    with pytest.raises(ValueError, match="expected 1 outputs a pixel, got 2"):
-        pixel.PixelModel(network, bernoulli())
+    with pytest.raises(ValueError, match=r"expected \(1, 1\) outputs and groups a pixel"):
+        pixel.PixelModel(network, pixel.each(bernoulli()))
+    with pytest.raises(ValueError, match="colours: expected at least 1, got 0"):
+        pixel.logistic_mixture(2, 0)
     model = model_of((3, 3, 1))
     with pytest.raises(ValueError, match="x: expected images of shape"):
         pixel.log_prob(model, jnp.zeros((1, 3, 4, 1)))
