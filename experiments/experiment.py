@@ -47,6 +47,7 @@ NAMES = (
     "lstm_shakespeare",
     "gru_shakespeare",
     "transformer_shakespeare",
+    "lstm_chorales",
     "made_binary",
     "gan_ring",
     "dcgan_digits",

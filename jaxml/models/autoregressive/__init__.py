@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Autoregressive models, p(x) = Π p(x_i | x_<i): `language` for sequences, `rows`, and `pixel`."""
+"""Autoregressive models, p(x) = Π p(x_i | x_<i).
 
-from jaxml.models.autoregressive import language, pixel, rows
+`language` for sequences of tokens, `rows` for tables, `frames` for sequences of rows, `pixel` for
+images.
+"""
 
-__all__ = ["language", "pixel", "rows"]
+from jaxml.models.autoregressive import frames, language, pixel, rows
+
+__all__ = ["frames", "language", "pixel", "rows"]
