@@ -22,7 +22,7 @@ from jaxml.data import augment
 from jaxml.losses.critic_penalty import zero_centred
 from jaxml.models import gan
 
-FACTS = Facts("GAN", "Fashion-MNIST, 256 levels", "to be measured", 15)
+FACTS = Facts("GAN", "Fashion-MNIST, 256 levels", "89 % of the class asked for", 15)
 TINY = gan_images.TINY
 findings = gan_findings.findings
 AUGMENTED = augment.together(
