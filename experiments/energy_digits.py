@@ -27,7 +27,7 @@ from experiments.energy_images import D, blurred, fresh, scaled, shown
 from experiments.experiment import Experiment, Facts, Sheet
 from experiments.options import Count, Decay, Fraction, Natural, NonNegative, Positive
 from jaxml.data import in_memory, mapped
-from jaxml.metrics import Evidence, Kind, Unit, instability
+from jaxml.metrics import Evidence, Kind, Unit, from_values, instability
 from jaxml.models import energy
 from jaxml.nn import MLP
 from jaxml.training import average, chain, descend, ensemble, guard
@@ -212,12 +212,10 @@ def evaluate(
         "Fréchet distance": np.array(distances),
     }
     return [
-        Evidence(
-            value=float(values.mean()),
+        from_values(
+            values,
             unit=Unit.NUMBER,
             kind=Kind.ESTIMATE,
-            n=SEEDS,
-            standard_error=float(values.std(ddof=1) / np.sqrt(SEEDS)),
             quantity=quantity,
             higher_is_better=quantity.startswith("share"),
             family="energy",

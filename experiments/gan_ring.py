@@ -26,7 +26,15 @@ from experiments.experiment import Experiment, Facts, Sheet
 from experiments.options import Count, Decay, Natural, NonNegative, Positive
 from jaxml.data import drawn, toy
 from jaxml.losses.critic_penalty import zero_centred
-from jaxml.metrics import Coverage, Evidence, Kind, Unit, mode_coverage, pathology
+from jaxml.metrics import (
+    Coverage,
+    Evidence,
+    Kind,
+    Unit,
+    from_values,
+    mode_coverage,
+    pathology,
+)
 from jaxml.models import gan
 from jaxml.training import average, chain, descend, ensemble, guard, only, take_turns
 from jaxml.types import Array, Key, Model
@@ -186,12 +194,10 @@ def evaluate(
         "good draws": np.asarray(found.quality, float),
     }
     return [
-        Evidence(
-            value=float(values.mean()),
+        from_values(
+            values,
             unit=Unit.NUMBER,
             kind=Kind.ESTIMATE,
-            n=SEEDS,
-            standard_error=float(values.std(ddof=1) / np.sqrt(SEEDS)),
             quantity=quantity,
             family="GAN",
             protocol={"data": data, "draws a seed": n, "radius": 3.0},

@@ -121,11 +121,12 @@ def distance(judge: Judge, images: np.ndarray, family: str, how: str) -> Evidenc
       how: they were drawn.
     """
     both = [features(judge, x) for x in (images, judge.test)]
+    n_groups = min(50, len(images) // 2)
     return Evidence(
         value=frechet_distance(*map(moments, both)),
         unit=Unit.NUMBER,
         kind=Kind.ESTIMATE,
-        standard_error=frechet_error(*both, n_groups=min(50, len(images) // 2)),
+        standard_error=frechet_error(*both, n_groups=n_groups) if n_groups > 1 else None,
         n=len(images),
         quantity="Fréchet distance",
         higher_is_better=False,

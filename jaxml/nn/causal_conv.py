@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxml.layers.convolution import convolution
-from jaxml.layers.masking import pixel_cnn
+from jaxml.layers.masking import Mask, pixel_cnn
 
 Place = Int[Array, ""] | int
 
@@ -58,7 +58,7 @@ class CausalConv(nnx.Module):
         self.kernel = nnx.Param(init(rngs.params(), shown.shape))
         self.bias = nnx.Param(jnp.zeros(n_out))
 
-    def mask(self):
+    def mask(self) -> Mask:
         """M, of the rows that are read."""
         whole = pixel_cnn(
             self.window, self.n_in, self.n_out, self_too=self.self_too, colours=self.colours

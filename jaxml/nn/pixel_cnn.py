@@ -31,6 +31,9 @@ class PixelBlock(nnx.Module):
       dtype: dtype of the computation.
       rngs: keys for initialization; W₃ begins at 0 and the block as the identity.
 
+    Raises:
+      ValueError: when called, for a context that the block does not have or lacks.
+
     Reference: van den Oord et al. 2016, figure 5 (left), arXiv:1601.06759.
     """
 
@@ -143,7 +146,9 @@ class PixelCNN(nnx.Module):
         convs = [self.first, *(block.conv for block in self.blocks)]
         return [conv.canvas(n, *self.shape[:2]) for conv in convs]
 
-    def paint(self, canvases: Canvases, x: Float[Array, "n _"], row: Place, column: Place):
+    def paint(
+        self, canvases: Canvases, x: Float[Array, "n _"], row: Place, column: Place
+    ) -> Canvases:
         """The canvases when the colours of one pixel are known."""
         return [self.first.paint(canvases[0], x, row, column), *canvases[1:]]
 

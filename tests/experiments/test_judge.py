@@ -19,6 +19,8 @@ def test_real_digits_are_near_and_noise_is_far():
     assert not far.higher_is_better
     assert memory.n == 1300
     assert 0 < memory.standard_error < memory.value
+    few = judge.distance(ruler, ruler.train[:3], "data", "three of them")
+    assert few.standard_error is None
 
 
 def test_classes_are_counted_as_the_classifier_sees_them():

@@ -73,7 +73,7 @@ def hamiltonian(
 
     Args:
       log_prob: of the target.
-      chain: where it stands, by `start(..., slope=True)`.
+      chain: where it stands, by `start`; if it has a slope, that of the new place replaces it.
       key: for momentum and decision.
       step_size: ε.
       n_steps: leapfrog steps.
