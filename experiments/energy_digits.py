@@ -179,7 +179,7 @@ def validate(
     }
 
 
-def findings(draws: Callable, held_out: np.ndarray, n: int, found: Model, key: Key) -> list[list]:
+def faults(draws: Callable, held_out: np.ndarray, n: int, found: Model, key: Key) -> list[list]:
     """Of every seed."""
     each = zip(*judged(draws, held_out, n, found, key), strict=True)
     return [
@@ -200,7 +200,7 @@ def evaluate(
 ) -> list[Evidence]:
     """The share of seeds without a finding, and the Fréchet distance of chains, over seeds."""
     sound_key, key = jax.random.split(key)
-    sound = [not f for f in findings(draws, test, min(n, 200), found, sound_key)]
+    sound = [not f for f in faults(draws, test, min(n, 200), found, sound_key)]
     x = np.asarray(draws(found, key, n))
     distances = []
     for done, chains in enumerate(x, 1):
@@ -236,7 +236,7 @@ def diagnose(
         "energy of chains": ", ".join(f"{e:.3g}" for e in fake),
         "spread of chains": ", ".join(f"{s:.2f}" for s in spread),
     }
-    for i, found_here in enumerate(findings(draws, held_out, n, found, key)):
+    for i, found_here in enumerate(faults(draws, held_out, n, found, key)):
         for finding in found_here:
             told[f"seed {i}: {finding.name}"] = "; ".join([finding.evidence, *finding.remedies])
     return told

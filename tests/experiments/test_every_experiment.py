@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every experiment runs at its tiny size, from the first step to the report, within a minute."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -13,6 +14,15 @@ from experiments.experiment import NAMES, find
 from jaxml.data import DataError
 
 HOUSE = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_module_offers_beside_build_is_called_as_promised(name):
+    """`panels` takes the columns, `plot` and `findings` one thing more; other names are free."""
+    module = find(name)
+    for hook, given in (("panels", [{}]), ("plot", [{}, HOUSE]), ("findings", [{}, {}])):
+        if hasattr(module, hook):
+            inspect.signature(getattr(module, hook)).bind(*given)
 
 
 @pytest.mark.slow
