@@ -11,7 +11,18 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import diffusion, family, flow, gan, layer, sequence, update
+from benchmarks.peers import (
+    diffusion,
+    energy,
+    family,
+    flow,
+    gan,
+    language,
+    layer,
+    pixel,
+    sequence,
+    update,
+)
 
 CASES = {
     **layer.CASES,
@@ -19,6 +30,9 @@ CASES = {
     **flow.CASES,
     **diffusion.CASES,
     **gan.CASES,
+    **energy.CASES,
+    **language.CASES,
+    **pixel.CASES,
     **sequence.CASES,
     **update.CASES,
 }

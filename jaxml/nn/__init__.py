@@ -14,6 +14,7 @@ from jaxml.nn.elementwise import Elementwise
 from jaxml.nn.field import ConcatSquash, VectorField
 from jaxml.nn.flat import Flat, flat
 from jaxml.nn.gated import GatedMLP
+from jaxml.nn.gated_pixel_cnn import GatedBlock, GatedPixelCNN
 from jaxml.nn.image_input import FourierInput, Unshuffled
 from jaxml.nn.image_network import PointwiseNet, ResidualNet
 from jaxml.nn.invertible_residual import InvertibleResidual, LipschitzMLP
@@ -27,6 +28,7 @@ from jaxml.nn.projection import Projection
 from jaxml.nn.pyramid import Down, ImageDecoder, ImageEncoder, Up
 from jaxml.nn.recurrence import Recurrent, RecurrentLayer
 from jaxml.nn.residual_image import Downsample, ImageAttention, TimedResidualBlock, Upsample
+from jaxml.nn.row_conv import RowConv
 from jaxml.nn.scales import MultiScale, Squeezed
 from jaxml.nn.spectral import Spectral, refresh, spectral
 from jaxml.nn.time import TimeEmbedding, TimeMLP
@@ -57,7 +59,9 @@ __all__ = [
     "Elementwise",
     "Flat",
     "FourierInput",
+    "GatedBlock",
     "GatedMLP",
+    "GatedPixelCNN",
     "GroupNorm",
     "ImageAttention",
     "ImageDecoder",
@@ -79,6 +83,7 @@ __all__ = [
     "RecurrentLayer",
     "ResidualMLP",
     "ResidualNet",
+    "RowConv",
     "SelfAttention",
     "Spectral",
     "Squeezed",

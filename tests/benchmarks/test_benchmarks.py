@@ -17,7 +17,8 @@ from benchmarks.peers.client import Peer
 
 LIMITS = Limits(1e9, 1e9, 1e-6)
 LONG = {"compile_time", "convolution", "dispatch", "ensembles", "families", "memory", "optimizers"}
-LONG |= {"diffusion", "flows", "gans", "recurrence", "update_rules"}
+LONG |= {"diffusion", "flows", "energies", "gans", "language", "pixels"}
+LONG |= {"recurrence", "update_rules"}
 """Questions whose many forms take more than ten seconds to compile, whatever their size."""
 
 
@@ -83,6 +84,9 @@ def test_torch_does_every_case_that_names_it():
             "diffusion",
             "gans",
             "recurrence",
+            "language",
+            "pixels",
+            "energies",
             "optimizers",
         ):
             for case in importlib.import_module(f"benchmarks.{question}").cases(True):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxml.nn import CausalConv, PixelBlock, PixelCNN
+from jaxml.nn import CausalConv, GatedPixelCNN, PixelBlock, PixelCNN, RowConv
 
 
 def with_numbers(make):
@@ -34,12 +34,37 @@ def test_a_convolution_reads_above_and_to_the_left(self_too):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_convolution_of_rows_reads_above_and_to_both_sides():
+    """Every window in NumPy; a row read from its canvas is that row."""
+    conv = with_numbers(lambda: RowConv(1, 2, (5, 3), rngs=nnx.Rngs(0)))
+    x = np.random.default_rng(1).normal(size=(4, 6)).astype("f4")
+    wide = np.pad(x, ((2, 0), (1, 1)))
+    kernel = np.asarray(conv.kernel[...])[:, :, 0]
+    expected = np.zeros((4, 6, 2))
+    for i, j in np.ndindex(4, 6):
+        expected[i, j] = np.tensordot(wide[i : i + 3, j : j + 3], kernel, 2) + conv.bias[...]
+    found = jax.jit(conv)(jnp.asarray(x)[None, :, :, None])[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+    @jax.jit
+    def third(x):
+        canvas = conv.canvas(1, 4, 6)
+        for row in range(3):
+            canvas = conv.paint(canvas, x[None, row, :, None], row, 0)
+        return conv.at(canvas, 2)[0]
+
+    np.testing.assert_allclose(third(jnp.asarray(x)), expected[2], rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="window"):
+        RowConv(1, 1, (2, 3), rngs=nnx.Rngs(0))
+
+
 @pytest.mark.parametrize("colours", [1, 3])
-def test_an_output_sees_nothing_of_itself_or_of_what_is_later(colours):
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+def test_an_output_sees_nothing_of_itself_or_of_what_is_later(kind, colours):
     """0.0 change at every output up to the number that was changed, over 200 random networks."""
     shape = (4, 5, colours)
     sizes = {"width": 4 * colours, "n_blocks": 1, "n_out": 2 * colours, "first": (3, 3)}
-    net = jax.eval_shape(lambda: PixelCNN(shape, **sizes, activation=jnp.tanh, rngs=nnx.Rngs(0)))
+    net = jax.eval_shape(lambda: kind(shape, **sizes, activation=jnp.tanh, rngs=nnx.Rngs(0)))
     leaves, structure = jax.tree.flatten(net)
     ends = np.cumsum([leaf.size for leaf in leaves])
 
@@ -78,10 +103,24 @@ def test_stacked_windows_miss_what_is_up_and_to_the_right():
     np.testing.assert_array_equal(seen, expected)
 
 
-def test_pixel_by_pixel_as_at_once():
+def test_two_stacks_miss_nothing():
+    """Everything before a pixel acts on a gated network, and nothing else: no blind spot."""
+    sizes = {"width": 2, "n_blocks": 7, "n_out": 1, "first": (3, 3), "activation": jnp.tanh}
+    net = with_numbers(lambda: GatedPixelCNN((4, 8, 1), **sizes, rngs=nnx.Rngs(0)))
+
+    def slope(i, j):
+        return jax.grad(lambda x: net(x)[0, i, j].sum())(jnp.zeros((1, 4, 8, 1)))
+
+    for i, j in ((3, 2), (2, 0), (3, 7)):
+        seen = np.asarray(jax.jit(slope)(i, j)[0, :, :, 0]) != 0
+        np.testing.assert_array_equal(seen.ravel(), np.arange(32) < 8 * i + j)
+
+
+@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+def test_pixel_by_pixel_as_at_once(kind):
     """Canvases painted in the order of reading give the outputs of the whole image, to 1e-5."""
     net = with_numbers(
-        lambda: PixelCNN((4, 5, 2), 8, 3, 4, first=(5, 5), n_context=3, rngs=nnx.Rngs(0))
+        lambda: kind((4, 5, 2), 8, 3, 4, first=(5, 5), n_context=3, rngs=nnx.Rngs(0))
     )
     rng = np.random.default_rng(1)
     x = jnp.asarray(rng.normal(size=(2, 4, 5, 2)), jnp.float32)
@@ -115,3 +154,16 @@ def test_a_block_begins_as_the_identity_and_sizes_are_checked():
         net(jnp.zeros((1, 4, 4, 1)))
     with pytest.raises(ValueError, match="built for no context"):
         block(h, jnp.zeros((1, 2)), block.conv)
+
+
+def test_a_gated_network_checks_what_it_is_given():
+    with pytest.raises(ValueError, match="width"):
+        GatedPixelCNN((4, 4, 1), 0, 1, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="colours"):
+        GatedPixelCNN((4, 4, 3), 4, 1, 3, rngs=nnx.Rngs(0))
+    net = with_numbers(lambda: GatedPixelCNN((4, 4, 1), 2, 1, 1, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="built for no context"):
+        net(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2)))
+    net = with_numbers(lambda: GatedPixelCNN((4, 4, 1), 2, 1, 1, n_context=2, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match="built for a context"):
+        net(jnp.zeros((1, 4, 4, 1)))

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxml.losses.likelihood import bernoulli, discretized_logistic
 from jaxml.models.autoregressive import pixel
-from jaxml.nn import PixelCNN
+from jaxml.nn import GatedPixelCNN, PixelCNN
 
 
 def with_numbers(make):
@@ -21,29 +21,34 @@ def with_numbers(make):
     return jax.tree.map(lambda s: jnp.asarray(0.5 * rng.normal(size=s.shape)), shapes)
 
 
-def model_of(shape, law=None, **options):
+def model_of(shape, law=None, kind=PixelCNN, **options):
     law = pixel.each(bernoulli(), shape[-1]) if law is None else law
     sizes = {"width": 6 * shape[-1], "n_blocks": 2, "first": (3, 3), "n_out": law.n_out} | options
     joint = law.n_groups < shape[-1]
     return pixel.PixelModel(
-        with_numbers(lambda: PixelCNN(shape, joint=joint, **sizes, rngs=nnx.Rngs(0))), law
+        with_numbers(lambda: kind(shape, joint=joint, **sizes, rngs=nnx.Rngs(0))), law
     )
 
 
+KINDS = pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
+
+
+@KINDS
 @pytest.mark.parametrize("shape", [(3, 3, 1), (2, 2, 2)])
-def test_the_probabilities_of_all_images_sum_to_one(shape, x64):
+def test_the_probabilities_of_all_images_sum_to_one(shape, kind, x64):
     """All 512 images of 3 x 3 pixels, and all 256 of 2 x 2 pixels in two colours, to 1e-12."""
     every = np.array(list(itertools.product([0.0, 1.0], repeat=int(np.prod(shape)))))
-    model = model_of(shape)
+    model = model_of(shape, kind=kind)
     found = jax.jit(pixel.log_prob)(model, jnp.asarray(every.reshape(-1, *shape)))
     assert abs(np.exp(np.asarray(found)).sum() - 1) < 1e-12
     assert np.ptp(found) > 1
 
 
+@KINDS
 @pytest.mark.parametrize("shape", [(4, 5, 1), (3, 2, 3)])
-def test_draws_tell_their_own_probability(shape, x64):
+def test_draws_tell_their_own_probability(shape, kind, x64):
     """What is computed pixel by pixel is `log_prob` of the whole image, to 1e-10."""
-    model = model_of(shape, n_context=2)
+    model = model_of(shape, kind=kind, n_context=2)
     context = jnp.asarray(np.random.default_rng(1).normal(size=(6, 2)))
     draw = jax.jit(pixel.sample_and_log_prob, static_argnums=2)
     x, told = draw(model, jax.random.key(0), 6, context=context)
