@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Energy-based models: `energy.energy`, `.score`, losses without log Z, `.rule` with its chains.
 
-`energy.rbm` are restricted Boltzmann machines, `energy.rbm_partition` their log Z, `energy.joint` a
-classifier as an energy.
+`energy.partition` bounds log Z from both sides. `energy.rbm` are restricted Boltzmann machines,
+`energy.rbm_partition` their log Z, `energy.joint` a classifier as an energy.
 """
 
-from jaxml.models.energy import joint, rbm, rbm_partition
+from jaxml.models.energy import joint, partition, rbm, rbm_partition
 from jaxml.models.energy.evidence import log_likelihood_evidence, log_partition_evidence
 from jaxml.models.energy.model import EnergyModel, energy, log_density, score
 from jaxml.models.energy.objective import (
@@ -33,6 +33,7 @@ __all__ = [
     "log_likelihood_evidence",
     "log_partition_evidence",
     "noise_contrastive_loss",
+    "partition",
     "rbm",
     "rbm_partition",
     "rule",
