@@ -26,7 +26,7 @@ from jaxml.models import diffusion
 from jaxml.nn import TimeMLP
 from jaxml.types import Array, Key, Model
 
-FACTS = Facts("diffusion", "7 densities of the plane", "KL(data || model) in nats", 15)
+FACTS = Facts("diffusion", "7 densities of the plane", "KL(data || model) in nats", 40)
 TINY = {
     "steps": 20,
     "save_every": 10,
