@@ -4,7 +4,7 @@
 from jaxml.probability.hmm.backward import Posterior, expected_transitions, pairwise, posterior
 from jaxml.probability.hmm.forward import Filtered, filtered, log_evidence
 from jaxml.probability.hmm.parallel import parallel_posterior
-from jaxml.probability.hmm.path import sample, sample_posterior
+from jaxml.probability.hmm.path import sample_posterior
 from jaxml.probability.hmm.viterbi import Path, viterbi
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "pairwise",
     "parallel_posterior",
     "posterior",
-    "sample",
     "sample_posterior",
     "viterbi",
 ]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths of a hidden Markov model drawn at random: before anything is observed, and after."""
+"""Paths of a hidden Markov model drawn at random after what was observed.
+
+Before anything is observed, a path is one of `probability.markov_chain.sample`.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +15,6 @@ from jaxml.probability.hmm.forward import (
     filtered,
 )
 from jaxml.types import Key
-
-
-def sample(
-    log_initial: Initial, log_transition: Float[Array, "k k"], key: Key, t: int
-) -> Integer[Array, "{t}"]:
-    """z_1 ~ π, z_{i+1} ~ P(· | z_i).
-
-    Args:
-      log_initial: log π.
-      log_transition: log P, a row a state that is left.
-      key: for the draws.
-      t: length of the path.
-
-    Raises:
-      ValueError: if t is not positive.
-    """
-    if t < 1:
-        raise ValueError(f"t: expected at least 1, got {t}")
-
-    def step(state: Array, i: Array) -> tuple[Array, Array]:
-        row = jnp.take(log_transition, state, axis=0)
-        state = jax.random.categorical(jax.random.fold_in(key, i), row).astype(jnp.int32)
-        return state, state
-
-    first = jax.random.categorical(jax.random.fold_in(key, 0), log_initial).astype(jnp.int32)
-    _, later = jax.lax.scan(step, first, jnp.arange(1, t))
-    return jnp.concatenate([first[None], later])
 
 
 def sample_posterior(
