@@ -9,6 +9,7 @@ from jaxml.models import (
     flow,
     gan,
     masked_diffusion,
+    mixture,
     vae,
     vqvae,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "flow",
     "gan",
     "masked_diffusion",
+    "mixture",
     "vae",
     "vqvae",
 ]
