@@ -18,7 +18,7 @@ from experiments.experiment import Experiment, Facts
 from jaxml.losses import adversarial
 from jaxml.models import gan
 
-FACTS = Facts("GAN", "Fashion-MNIST, 256 levels", "to be measured", 12)
+FACTS = Facts("GAN", "Fashion-MNIST, 256 levels", "Fréchet distance 6.1; ten classes", 14)
 TINY = gan_images.TINY
 findings = gan_findings.findings
 

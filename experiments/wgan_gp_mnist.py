@@ -21,7 +21,7 @@ from jaxml.losses import adversarial
 from jaxml.losses.critic_penalty import interpolated
 from jaxml.models import gan
 
-FACTS = Facts("GAN", "MNIST, 256 levels", "to be measured", 20)
+FACTS = Facts("GAN", "MNIST, 256 levels", "Fréchet distance 59.3; ten classes", 22)
 TINY = gan_images.TINY
 findings = partial(gan_findings.findings, judge_lead=False)
 
