@@ -23,9 +23,9 @@ import optax
 from flax import nnx
 
 from experiments.experiment import Experiment, Facts, Sheet
-from experiments.options import Count, Decay, Natural, NonNegative, Positive
+from experiments.options import Count, Decay, Natural, Positive
 from jaxml.data import drawn, toy
-from jaxml.losses.critic_penalty import zero_centred
+from jaxml.losses.critic_penalty import Critic, zero_centred_penalty
 from jaxml.metrics import (
     Coverage,
     Evidence,
@@ -36,8 +36,18 @@ from jaxml.metrics import (
     pathology,
 )
 from jaxml.models import gan
-from jaxml.training import average, chain, descend, ensemble, guard, only, take_turns
-from jaxml.types import Array, Key, Model
+from jaxml.nn import MLP, FourierInput
+from jaxml.training import (
+    average,
+    chain,
+    descend,
+    ensemble,
+    guard,
+    only,
+    scheduled,
+    take_turns,
+)
+from jaxml.types import Array, Batch, Key, Metrics, Model, Rule, Scalar
 
 FACTS = Facts("GAN", "8 or 25 Gaussians of the plane", "all modes in 9 of 10 seeds", 10)
 TINY = {
@@ -51,6 +61,7 @@ TINY = {
 }
 SEEDS = 10
 SCALE = 2.0  # data are divided by it
+WAVES, FINER = (-2, -1, 0, 1, 2), (-1, 0, 1, 2, 3)  # of the generator's input and of the critic's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +84,12 @@ class Config:
     """Hidden layers of both networks."""
     n_latent: Count = 2
     """Numbers of z."""
-    penalty: NonNegative = 0.1
+    penalty: Positive = 0.1
     """Weight of the penalties on the critic's slope at real and at generated data."""
+    last_penalty: Positive | None = None
+    """What the weight falls to, by one factor a step, over 70 % of the steps; None: it stays."""
+    waves: bool = False
+    """Both networks read sines and cosines of their input beside it: modes may then be narrow."""
     decay: Decay = 0.999
     """Of the average of the weights that is evaluated."""
     n_test: Count = 10_000
@@ -104,16 +119,34 @@ def build(config: Config, data_dir: str | None) -> Experiment:
     density, centers, scale = places(config.data)
 
     def make(key: Key) -> Model:
-        widths = (config.width,) * config.n_layers
-        return gan.mlp(2, widths, config.n_latent, rngs=nnx.Rngs(key))
+        widths, rngs = (config.width,) * config.n_layers, nnx.Rngs(key)
+        if not config.waves:
+            return gan.mlp(2, widths, config.n_latent, rngs=rngs)
+        n = 1 + 2 * len(WAVES)
+        generator = FourierInput(MLP(n * config.n_latent, widths, 2, rngs=rngs), WAVES)
+        critic = FourierInput(MLP(n * 2, widths, 1, rngs=rngs), FINER)
+        return gan.GAN(generator, critic, config.n_latent)
 
     def optimizer() -> optax.GradientTransformation:
         return optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps), b1=0.0)
 
-    critic = partial(gan.critic_loss, penalty=zero_centred(config.penalty, config.penalty))
+    def critic(weight: float | Array) -> Rule:
+        def penalty(critic: Critic, real: Array, fake: Array, key: Key) -> Array:
+            del key
+            cost = zero_centred_penalty(critic, real) + zero_centred_penalty(critic, fake)
+            return weight * cost
+
+        def loss(model: Model, batch: Batch, key: Key) -> tuple[Scalar, Metrics]:
+            return gan.critic_loss(model, batch, key, penalty=penalty)
+
+        return descend(loss, optimizer(), wrt=only("critic"))
+
+    first, last = config.penalty, config.last_penalty or config.penalty
+    n_falling = max(1, 7 * config.steps // 10)
+    falling = optax.exponential_decay(first, n_falling, last / first, end_value=last)
     turns = take_turns(
         1,
-        critic=descend(critic, optimizer(), wrt=only("critic")),
+        critic=scheduled(critic, falling),
         generator=descend(gan.generator_loss, optimizer(), wrt=only("generator")),
     )
     key = jax.random.key(config.seed)

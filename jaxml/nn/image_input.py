@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Around a network on images: waves of its input beside it, and pixels folded into channels."""
+"""Around a network: waves of its input beside it, and pixels folded into channels."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -15,19 +16,21 @@ Context = Float[Array, "batch n_context"] | None
 
 
 class FourierInput(nnx.Module):
-    """f(x, t, c) = network((x, sin 2ⁿπx, cos 2ⁿπx, …), t, c): differences too small for x alone.
+    """f(x, …) = network((x, sin 2ⁿπx, cos 2ⁿπx, …), …): differences too small for x alone.
 
     Where little noise is left, whether a pixel of 8 bits is on one or the other side of its value
-    is a matter of 1/256, and most of a likelihood is decided there.
+    is a matter of 1/256, and most of a likelihood is decided there. MLPs learn what is smooth long
+    before what is steep, and with waves need not wait.
 
     Args:
-      network: reads `(1 + 2 len(powers))` times the channels of x.
+      network: reads `(1 + 2 len(powers))` times the channels of x, and what else it is given.
       powers: the n; 7 and 8 for 256 levels over [−1, 1].
 
     Raises:
       ValueError: without a power.
 
-    Reference: Kingma et al. 2021, appendix C, arXiv:2107.00630.
+    Reference: Kingma et al. 2021, appendix C, arXiv:2107.00630; for MLPs Tancik et al. 2020,
+    section 4, arXiv:2006.10739.
     """
 
     def __init__(self, network: Network, powers: Sequence[int] = (7, 8)):
@@ -35,11 +38,11 @@ class FourierInput(nnx.Module):
             raise ValueError("powers: expected at least one")
         self.network, self.powers = network, tuple(powers)
 
-    def __call__(self, x: Image, t: Float[Array, "batch"], context: Context = None) -> Image:
-        """f for every image."""
+    def __call__(self, x: Float[Array, "*batch _"], *rest: Any, **options: Any) -> Array:
+        """f for every image or vector, with what is handed on."""
         angles = [2.0**n * jnp.pi * x for n in self.powers]
         waves = [wave for angle in angles for wave in (jnp.sin(angle), jnp.cos(angle))]
-        return self.network(jnp.concatenate([x, *waves], axis=-1), t, context)
+        return self.network(jnp.concatenate([x, *waves], axis=-1), *rest, **options)
 
 
 class Unshuffled(nnx.Module):

@@ -12,7 +12,7 @@ from jaxml.nn import FourierInput, Unshuffled
 def test_waves_stand_beside_the_image():
     """(x, sin 2ⁿπx, cos 2ⁿπx) in the order of the powers; time and context go through."""
     x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 1)), jnp.float32)
-    seen = FourierInput(lambda x, t, context: x, (7, 8))(x, jnp.zeros(2))
+    seen = FourierInput(lambda x, t: x, (7, 8))(x, jnp.zeros(2))
     angles = [2.0**n * np.pi * np.asarray(x, "f8") for n in (7, 8)]
     waves = [f(angle) for angle in angles for f in (np.sin, np.cos)]
     np.testing.assert_allclose(seen, np.concatenate([x, *waves], -1), atol=1e-4)
@@ -21,7 +21,7 @@ def test_waves_stand_beside_the_image():
     np.testing.assert_array_equal(told[0][0], 1)
     assert told[0][1].shape == (2, 3)
     with pytest.raises(ValueError, match="powers"):
-        FourierInput(lambda x, t, context: x, ())
+        FourierInput(lambda x: x, ())
 
 
 def test_squares_become_channels_and_pixels_again():

@@ -7,6 +7,7 @@ from jaxml.training.rule.chain import chain, every, repeat
 from jaxml.training.rule.descend import accumulate, descend, only
 from jaxml.training.rule.ensemble import ensemble, member, sweep
 from jaxml.training.rule.guard import guard, skip, stop
+from jaxml.training.rule.scheduled import scheduled
 from jaxml.training.rule.side_by_side import side_by_side
 from jaxml.training.rule.turns import take_turns
 
@@ -22,6 +23,7 @@ __all__ = [
     "member",
     "only",
     "repeat",
+    "scheduled",
     "side_by_side",
     "skip",
     "stop",
