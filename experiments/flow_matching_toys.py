@@ -5,7 +5,7 @@ Command: python -m experiments train flow_matching_toys
 Hardware: 2 CPU cores, 15 minutes for seven densities.
 Expected: see FACTS below and experiments/README.md.
 
-Straight lines between data and noise, which meet at random or, with `--optimal-transport True`, so
+Straight lines between data and noise, which meet at random or, with `--optimal-transport`, so
 that all ways of a batch together are short. The velocity is learned by regression, and the model is
 scored by the density of the flow that it makes.
 """
