@@ -103,14 +103,7 @@ class Gaussian(nnx.Module):
 
     def sample(self, states: Integer[Array, "t"], key: Key) -> Float[Array, "t d"]:
         """A point in every state."""
-        mean = self.mean[...]
-        eps = jax.random.normal(key, (len(states), mean.shape[1]), mean.dtype)
-
-        def one(state: Array, eps: Array) -> Array:
-            spread = self.kind.spread(self.covariance[...], jnp.broadcast_to(eps, mean.shape))
-            return (mean + spread)[state]
-
-        return jax.vmap(one)(states, eps)
+        return gaussians.placed(self.mean[...], self.covariance[...], states, key, self.kind)
 
 
 class HiddenMarkov(nnx.Module):
@@ -162,6 +155,7 @@ def baum_welch() -> Rule:
     def update(model: Model, state: State, batch: Batch, key: Key) -> tuple[Model, State, Metrics]:
         del key
         x, mask = _unpack(batch)
+        x = _shown(x, mask)
         found = posterior(model, x, mask=mask)
         transition = model.log_transition[...]
         steps = jax.vmap(lambda p: hmm.expected_transitions(p, transition))(found).sum(0)
@@ -223,9 +217,16 @@ def _unpack(batch: Batch) -> tuple[Array, Mask]:
 def _each(function: Any, x: Array, mask: Mask) -> Any:
     if mask is None:
         return jax.vmap(lambda x: function(x, None))(x)
+    return jax.vmap(function)(_shown(x, mask), mask)
+
+
+def _shown(x: Array, mask: Mask) -> Array:
+    """x, and 0 where nothing was observed: NaN would pass through weights of 0."""
+    if mask is None:
+        return x
     if mask.shape != x.shape[:2]:
         raise ValueError(f"mask: expected shape {x.shape[:2]}, got {mask.shape}")
-    return jax.vmap(function)(x, mask)
+    return jnp.where(mask.reshape(*mask.shape, *(1,) * (x.ndim - 2)), x, 0)
 
 
 def _logs(weight: Float[Array, "k m"], before: Float[Array, "k m"]) -> Float[Array, "k m"]:

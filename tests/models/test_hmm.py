@@ -79,7 +79,9 @@ def test_the_likelihood_never_falls(gaussian, x64):
     shape = (5, 12, 2) if gaussian else (5, 12)
     x = rng.integers(0, 3, shape)
     x = 2 * x + rng.normal(size=shape) if gaussian else x
-    batch = {"x": jnp.asarray(x), "mask": jnp.asarray(rng.random((5, 12)) < 0.8)}
+    mask = rng.random((5, 12)) < 0.8
+    x = np.where(mask[..., None], x, np.nan) if gaussian else np.where(mask, x, -1)
+    batch = {"x": jnp.asarray(x), "mask": jnp.asarray(mask)}
     models = [random_model(seed, gaussian=gaussian) for seed in range(20)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *models)
     rule = hmm.baum_welch()
