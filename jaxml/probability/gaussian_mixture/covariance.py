@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-LOG_2PI = 1.8378770664093453
+from jaxml.probability.normal import LOG_2PI
+
 Points = Float[Array, "n d"]
 Shares = Float[Array, "n k"]
 Means = Float[Array, "k d"]
@@ -57,14 +58,13 @@ def _log_prob_tied(x: Points, mean: Means, covariance: Covariance) -> Shares:
 
 
 def _log_prob_axes(x: Points, mean: Means, variance: Covariance) -> Shares:
-    # Around a common center, so that the expanded square keeps its digits.
-    center = mean.mean(0)
-    x, mean = x - center[None], mean - center[None]
-    precision = 1 / variance
-    cross = jnp.square(x) @ precision.T - 2 * (x @ (mean * precision).T)
-    square = cross + jnp.sum(jnp.square(mean) * precision, axis=1)[None]
-    log_det = jnp.sum(jnp.log(variance), axis=1)
-    return -0.5 * (square + x.shape[1] * LOG_2PI + log_det[None])
+    def one(each: tuple[Array, Array]) -> Array:
+        m, v = each
+        # Not expanded: far from all of the others a narrow component would keep no digit.
+        square = jnp.square(x - m[None]) @ (1 / v)
+        return -0.5 * (square + len(m) * LOG_2PI + jnp.sum(jnp.log(v)))
+
+    return jax.lax.map(one, (mean, variance)).T
 
 
 def _log_prob_round(x: Points, mean: Means, variance: Covariance) -> Shares:
@@ -96,11 +96,11 @@ def _estimate_tied(x: Points, shares: Shares, total: Array, mean: Means, floor: 
 
 
 def _variances(x: Points, shares: Shares, total: Array, mean: Means) -> Array:
-    # E[(x − c)²] − (μ − c)² with the data's center for c.
-    center = x.mean(0)
-    moved = mean - center[None]
-    second = shares.T @ jnp.square(x - center[None]) / total[:, None]
-    return second - jnp.square(moved)
+    def one(each: tuple[Array, Array]) -> Array:
+        share, m = each
+        return share @ jnp.square(x - m[None])
+
+    return jax.lax.map(one, (shares.T, mean)) / total[:, None]
 
 
 def _estimate_axes(x: Points, shares: Shares, total: Array, mean: Means, floor: float) -> Array:
