@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A causal transformer as one would write it with Flax alone: what ours is compared to."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 
-from jaxml.types import Array
+from jaxml.types import Array, Key
 
 
 class PlainBlock(nnx.Module):
@@ -46,17 +45,19 @@ class PlainTransformer(nnx.Module):
             nnx.Linear(width, n_out, rngs=rngs),
         )
 
-    def __call__(self, tokens: Array, *, context: Any = None, key: Any = None) -> Array:
+    def __call__(self, tokens: Array) -> Array:
         """Logits after every token."""
         x = self.tokens(tokens) + self.positions(jnp.arange(tokens.shape[1]))[None]
         for block in self.blocks:
             x = block(x)
         return self.last(self.norm(x))
 
-    def empty_cache(self, batch: int, size: int | None = None) -> Any:
-        """Not offered."""
-        raise NotImplementedError
 
-    def extend(self, tokens: Array, cache: Any, *, context: Any = None) -> Any:
-        """Not offered."""
-        raise NotImplementedError
+def loss(model: PlainTransformer, tokens: Array, key: Key) -> tuple[Array, dict]:
+    """The mean cross-entropy of every token given those before it, in nats."""
+    del key
+    read = jnp.pad(
+        tokens[:, :-1], ((0, 0), (1, 0)), constant_values=model.tokens.num_embeddings - 1
+    )
+    costs = optax.softmax_cross_entropy_with_integer_labels(model(read), tokens)
+    return jnp.mean(costs), {}

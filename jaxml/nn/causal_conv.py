@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxml.layers.convolution import convolution
 from jaxml.layers.masking import Mask, pixel_cnn
-
-Place = Int[Array, ""] | int
+from jaxml.nn.canvas import Place, blank, painted
 
 
 class CausalConv(nnx.Module):
@@ -75,9 +74,8 @@ class CausalConv(nnx.Module):
 
     def canvas(self, n: int, height: int, width: int) -> Float[Array, "n rows columns n_in"]:
         """An input of zeros, with zeros around it."""
-        above, beside = (k // 2 for k in self.window)
         dtype = self.dtype or self.kernel[...].dtype
-        return jnp.zeros((n, height + above, width + 2 * beside, self.n_in), dtype)
+        return blank(self.window, n, (height, width), self.n_in, dtype)
 
     def paint(
         self,
@@ -87,9 +85,7 @@ class CausalConv(nnx.Module):
         column: Place,
     ) -> Float[Array, "n rows columns n_in"]:
         """The canvas with x at one position of the image."""
-        above, beside = (k // 2 for k in self.window)
-        start = (0, row + above, column + beside, 0)
-        return jax.lax.dynamic_update_slice(canvas, x[:, None, None].astype(canvas.dtype), start)
+        return painted(canvas, x[:, None], self.window, row, column)
 
     def at(
         self, canvas: Float[Array, "n rows columns n_in"], row: Place, column: Place

@@ -9,7 +9,8 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxml.nn.causal_conv import CausalConv, Place
+from jaxml.nn.canvas import Place
+from jaxml.nn.causal_conv import CausalConv
 from jaxml.nn.mlp import Activation
 
 Image = Float[Array, "n height width _"]

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxml.layers.convolution import convolution
-from jaxml.nn.causal_conv import Place
+from jaxml.nn.canvas import Place, blank, painted
 
 
 class RowConv(nnx.Module):
@@ -55,9 +55,8 @@ class RowConv(nnx.Module):
 
     def canvas(self, n: int, height: int, width: int) -> Float[Array, "n rows columns n_in"]:
         """An input of zeros, with zeros around it."""
-        above, beside = (k // 2 for k in self.window)
         dtype = self.dtype or self.kernel[...].dtype
-        return jnp.zeros((n, height + above, width + 2 * beside, self.n_in), dtype)
+        return blank(self.window, n, (height, width), self.n_in, dtype)
 
     def paint(
         self,
@@ -67,9 +66,7 @@ class RowConv(nnx.Module):
         column: Place,
     ) -> Float[Array, "n rows columns n_in"]:
         """The canvas with neighbours x in a row of the image, from a column on."""
-        above, beside = (k // 2 for k in self.window)
-        start = (0, row + above, column + beside, 0)
-        return jax.lax.dynamic_update_slice(canvas, x[:, None].astype(canvas.dtype), start)
+        return painted(canvas, x, self.window, row, column)
 
     def at(
         self, canvas: Float[Array, "n rows columns n_in"], row: Place

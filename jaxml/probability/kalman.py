@@ -11,9 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxml.probability.normal import LOG_2PI
 from jaxml.types import Key, Scalar
-
-LOG_2PI = 1.8378770664093453
 
 
 class Model(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 from jaxml.nn import CausalConv, GatedPixelCNN, PixelBlock, PixelCNN, RowConv
+from jaxml.nn.gated_pixel_cnn import gate
 
 
 def with_numbers(make):
@@ -167,3 +168,10 @@ def test_a_gated_network_checks_what_it_is_given():
     net = with_numbers(lambda: GatedPixelCNN((4, 4, 1), 2, 1, 1, n_context=2, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="built for a context"):
         net(jnp.zeros((1, 4, 4, 1)))
+
+
+def test_a_gate_opens_with_the_second_half():
+    """tanh of the first half of the channels times σ of the second."""
+    a, b = np.array([0.3, -2.0]), np.array([1.5, -0.7])
+    found = gate(jnp.asarray(np.concatenate([a, b]), jnp.float32))
+    np.testing.assert_allclose(found, np.tanh(a) / (1 + np.exp(-b)), rtol=1e-6)

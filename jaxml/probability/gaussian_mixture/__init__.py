@@ -8,6 +8,7 @@ from jaxml.probability.gaussian_mixture.mixture import (
     log_joint,
     log_prob,
     maximized,
+    placed,
     responsibilities,
     sample,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "log_prob",
     "maximized",
     "nearest",
+    "placed",
     "plus_plus",
     "responsibilities",
     "sample",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
 from jaxml.probability.gaussian_mixture.covariance import Covariance, Kind, Means, Points, Shares
 from jaxml.types import Key, Scalar
@@ -69,11 +69,25 @@ def sample(mixture: Mixture, key: Key, n: int, kind: Kind) -> Float[Array, "{n} 
     """
     which_key, noise_key = jax.random.split(key)
     which = jax.random.categorical(which_key, mixture.log_weight, shape=(n,))
-    eps = jax.random.normal(noise_key, (n, mixture.mean.shape[1]), mixture.mean.dtype)
+    return placed(mixture.mean, mixture.covariance, which, noise_key, kind)
+
+
+def placed(
+    mean: Means, covariance: Covariance, which: Integer[Array, "n"], key: Key, kind: Kind
+) -> Float[Array, "n d"]:
+    """x_i ~ N(μ_k, Σ_k), k = which_i.
+
+    Args:
+      mean: μ.
+      covariance: Σ, of the shape that its kind has.
+      which: a component for every draw.
+      key: for the draws.
+      kind: of the covariances.
+    """
+    eps = jax.random.normal(key, (len(which), mean.shape[1]), mean.dtype)
 
     def one(k: Array, eps: Array) -> Array:
-        spread = kind.spread(mixture.covariance, jnp.broadcast_to(eps, mixture.mean.shape))
-        return (mixture.mean + spread)[k]
+        return (mean + kind.spread(covariance, jnp.broadcast_to(eps, mean.shape)))[k]
 
     return jax.vmap(one)(which, eps)
 

@@ -61,22 +61,21 @@ def filtered(
     """
     potentials, shift = scaled(log_initial, log_transition, log_likelihood, mask)
     transition = jnp.exp(log_transition)
-    each = transition.ndim == 3
 
-    def step(
-        predicted: Array, place: tuple[Array, Array | None]
-    ) -> tuple[Array, tuple[Array, Array]]:
-        potential, matrix = place
+    def observed(predicted: Array, potential: Array) -> tuple[Array, Scalar]:
         joint = predicted * potential
         total = joint.sum()
-        now = joint / jnp.where(total > 0, total, 1)
-        return now @ (transition if matrix is None else matrix), (now, total)
+        return joint / jnp.where(total > 0, total, 1), total
 
-    # After the last observation nothing is predicted.
-    matrices = jnp.concatenate([transition, transition[-1:]]) if each else None
-    if each and len(transition) == 0:
-        matrices = jnp.zeros((1, *transition.shape[1:]), transition.dtype)
-    _, (found, totals) = jax.lax.scan(step, jnp.exp(log_initial), (potentials, matrices))
+    def step(before: Array, place: tuple[Array, Array | None]) -> tuple:
+        potential, matrix = place
+        now, total = observed(before @ (transition if matrix is None else matrix), potential)
+        return now, (now, total)
+
+    first, total = observed(jnp.exp(log_initial), potentials[0])
+    places = potentials[1:], transition if transition.ndim == 3 else None
+    _, (later, totals) = jax.lax.scan(step, first, places)
+    found, totals = jnp.concatenate([first[None], later]), jnp.append(total, totals)
     possible = totals > 0
     logs = jnp.where(possible, jnp.log(jnp.where(possible, totals, 1)), -jnp.inf)
     return Filtered(logs.sum() + shift, found)
@@ -106,7 +105,27 @@ def scaled(
       log_initial: log π.
       log_transition: log P.
       log_likelihood: a row a time.
-      mask: False where nothing was observed: 1 for every state.
+      mask: see `shown`.
+
+    Raises:
+      ValueError: for shapes that do not fit.
+    """
+    log_likelihood = shown(log_initial, log_transition, log_likelihood, mask)
+    most = jax.lax.stop_gradient(log_likelihood.max(axis=1))
+    most = jnp.where(jnp.isfinite(most), most, 0)
+    return jnp.exp(log_likelihood - most[:, None]), most.sum()
+
+
+def shown(
+    log_initial: Initial, log_transition: Transition, log_likelihood: LogLikelihood, mask: Mask
+) -> LogLikelihood:
+    """log p(x_t | z_t), and 0 for every state where nothing was observed.
+
+    Args:
+      log_initial: log π.
+      log_transition: log P.
+      log_likelihood: a row a time.
+      mask: False where nothing was observed.
 
     Raises:
       ValueError: for shapes that do not fit.
@@ -121,10 +140,8 @@ def scaled(
         raise ValueError(
             f"log_transition: expected {(k, k)} or {(t - 1, k, k)}, got {log_transition.shape}"
         )
-    if mask is not None:
-        if mask.shape != (t,):
-            raise ValueError(f"mask: expected shape {(t,)}, got {mask.shape}")
-        log_likelihood = jnp.where(mask[:, None], log_likelihood, 0)
-    most = jax.lax.stop_gradient(log_likelihood.max(axis=1))
-    most = jnp.where(jnp.isfinite(most), most, 0)
-    return jnp.exp(log_likelihood - most[:, None]), most.sum()
+    if mask is None:
+        return log_likelihood
+    if mask.shape != (t,):
+        raise ValueError(f"mask: expected shape {(t,)}, got {mask.shape}")
+    return jnp.where(mask[:, None], log_likelihood, 0)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Integer
 
-from jaxml.probability.hmm.forward import Initial, LogLikelihood, Mask, Transition, scaled
+from jaxml.probability.hmm.forward import Initial, LogLikelihood, Mask, Transition, shown
 from jaxml.types import Scalar
 
 
@@ -44,9 +44,7 @@ def viterbi(
 
     Reference: Viterbi 1967; Rabiner 1989, equations 30 to 35.
     """
-    scaled(log_initial, log_transition, log_likelihood, mask)  # refuses what does not fit
-    if mask is not None:
-        log_likelihood = jnp.where(mask[:, None], log_likelihood, 0)
+    log_likelihood = shown(log_initial, log_transition, log_likelihood, mask)
     each = log_transition.ndim == 3
 
     def forth(best: Array, place: tuple[Array, Array | None]) -> tuple[Array, Array]:
