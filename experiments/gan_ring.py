@@ -5,7 +5,7 @@ Command: python -m experiments train gan_ring [--data grid]
 Hardware: 2 CPU cores, about 10 minutes.
 Expected: see FACTS below and experiments/README.md.
 
-The grid asks for `--data grid --waves --penalty 0.15 --last-penalty 0.001 --steps 12000`: its modes
+The grid asks for `--data grid --waves --penalty 0.15 --last-penalty 0.001 --steps 16000`: its modes
 are 40 times narrower than their distances. A penalty that is large at first makes the draws spread
 over all of them, and lets them gather as it falls.
 

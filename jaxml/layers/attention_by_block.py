@@ -13,7 +13,6 @@ holds as much without gradients. `jax.checkpoint` around each block would keep n
 to 1.5 times slower; around the whole call it stays the caller's choice.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -86,7 +85,7 @@ def at_once(
       `... r t e`, in single precision at least.
     """
     wide = jnp.float32 if q.dtype.itemsize < 4 else q.dtype
-    logits = _products(q, jnp.swapaxes(k, -1, -2), wide) * scale
+    logits = _products("...td,...sd->...ts", q, k, wide) * scale
     if bias is not None:
         logits = logits + bias.astype(wide)
     seen = sight.mask(q.shape[-2], k.shape[-2])
@@ -99,7 +98,7 @@ def at_once(
     weight = jnp.exp(logits - jnp.where(top == -jnp.inf, 0.0, top))
     total = weight.sum(-1, keepdims=True)
     # Normalized last: t·e divisions instead of t·s, and a query that sees nothing gives 0.
-    value = _products(weight.astype(v.dtype), v, wide)
+    value = _products("...ts,...se->...te", weight.astype(v.dtype), v, wide)
     return value / jnp.where(total == 0, 1.0, total)
 
 
@@ -143,13 +142,11 @@ def by_block(
     return jnp.concatenate(parts, -2)
 
 
-def _products(a: Array, b: Array, dtype: Any) -> Array:
-    """`... r t d` times `... d s`: one batch axis in front is what a CPU multiplies fastest."""
-    *lead, rows, t, d = a.shape
-    n = math.prod(lead)
-    both = a.reshape(n, rows * t, d), b.reshape(n, d, b.shape[-1])
-    product = jnp.einsum("ntd,nds->nts", *both, preferred_element_type=dtype)
-    return product.reshape(*lead, rows, t, b.shape[-1])
+def _products(axes: str, a: Array, b: Array, dtype: Any) -> Array:
+    """`... r t _` with `... _ _`, which keeps its shape: a cache in another would be a copy."""
+    *lead, rows, t, last = a.shape
+    product = jnp.einsum(axes, a.reshape(*lead, rows * t, last), b, preferred_element_type=dtype)
+    return product.reshape(*lead, rows, t, product.shape[-1])
 
 
 def _cut(table: Array | None, rows: slice, keys: slice) -> Array | None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and values of the elements that came before, in arrays of a fixed size."""
+"""Keys and values of the elements that came before, in arrays of a fixed size.
+
+They lie with heads before positions, as a batch of matrix products reads them: with positions first
+every new element would have the whole cache transposed.
+"""
 
 from typing import NamedTuple
 
@@ -14,8 +18,8 @@ class Cache(NamedTuple):
     """Keys and values seen so far; one shape from the first to the last step of a sampling loop.
 
     A step with new queries, keys and values is `position = cache.length`, `cache =
-    extend_cache(cache, k, v)`, `attention(q, cache.k, cache.v, causal=True, offset=position)`:
-    causality hides what is not yet filled.
+    extend_cache(cache, k, v)`, `attention(q, cache.keys, cache.values, causal=True,
+    offset=position)`: causality hides what is not yet filled.
 
     Attributes:
       k: keys, `length` of them filled.
@@ -23,9 +27,19 @@ class Cache(NamedTuple):
       length: how many elements are filled.
     """
 
-    k: Float[Array, "*batch size heads d"]
-    v: Float[Array, "*batch size heads e"]
+    k: Float[Array, "*batch heads size d"]
+    v: Float[Array, "*batch heads size e"]
     length: Int[Array, ""]
+
+    @property
+    def keys(self) -> Float[Array, "*batch size heads d"]:
+        """Keys as `attention` takes them."""
+        return jnp.swapaxes(self.k, -3, -2)
+
+    @property
+    def values(self) -> Float[Array, "*batch size heads e"]:
+        """Values as `attention` takes them."""
+        return jnp.swapaxes(self.v, -3, -2)
 
 
 def empty_cache(
@@ -47,8 +61,8 @@ def empty_cache(
       d_value: channels of a value; `d` if None.
       dtype: of keys and values.
     """
-    k = jnp.zeros((*batch, size, heads, d), dtype)
-    v = jnp.zeros((*batch, size, heads, d if d_value is None else d_value), dtype)
+    k = jnp.zeros((*batch, heads, size, d), dtype)
+    v = jnp.zeros((*batch, heads, size, d if d_value is None else d_value), dtype)
     return Cache(k, v, jnp.zeros((), jnp.int32))
 
 
@@ -70,12 +84,13 @@ def extend_cache(
     Raises:
       ValueError: if t elements do not fit into an empty cache.
     """
-    size, t = cache.k.shape[-3], k.shape[-3]
+    size, t = cache.k.shape[-2], k.shape[-3]
     if t > size:
         raise ValueError(f"{t} elements do not fit into a cache of size {size}")
 
     def write(old: Array, new: Array) -> Array:
-        new = jnp.where(cache.length + t <= size, new.astype(old.dtype), jnp.nan)
-        return lax.dynamic_update_slice_in_dim(old, new, cache.length, old.ndim - 3)
+        new = jnp.swapaxes(new, -3, -2).astype(old.dtype)
+        new = jnp.where(cache.length + t <= size, new, jnp.nan)
+        return lax.dynamic_update_slice_in_dim(old, new, cache.length, old.ndim - 2)
 
     return Cache(write(cache.k, k), write(cache.v, v), cache.length + t)

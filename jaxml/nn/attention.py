@@ -92,7 +92,9 @@ class SelfAttention(nnx.Module):
         start = cache.length
         q, k, v = self._heads(x, start + jnp.arange(x.shape[-2], dtype=jnp.int32))
         cache = extend_cache(cache, k, v)
-        return self._joined(attention(q, cache.k, cache.v, causal=True, offset=start)), cache
+        return self._joined(
+            attention(q, cache.keys, cache.values, causal=True, offset=start)
+        ), cache
 
     def _heads(self, x: Array, position: Int[Array, " t"]) -> tuple[Array, Array, Array]:
         n, n_kv = self.n_heads, self.n_kv_heads

@@ -8,12 +8,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxml.layers.activation import gelu_by_tanh
-from jaxml.layers.attention_cache import Cache
 from jaxml.layers.embedding import lookup
 from jaxml.nn.mlp import Activation
 from jaxml.nn.normalization import LayerNorm
 from jaxml.nn.time import TimeEmbedding
-from jaxml.nn.transformer_block import AdaptiveNorm, Norm, TransformerStack
+from jaxml.nn.transformer_block import AdaptiveNorm, Caches, Norm, TransformerStack
 from jaxml.types import Key
 
 Tokens = Int[Array, "batch length"]
@@ -125,7 +124,7 @@ class Transformer(nnx.Module):
         h = self.stack(h, condition, key=key)
         return self.last(self.norm(h, condition)[0])
 
-    def empty_cache(self, batch: int, size: int | None = None) -> Cache:
+    def empty_cache(self, batch: int, size: int | None = None) -> Caches:
         """What `extend` begins with: room for `size` tokens of every sequence, or for `length`.
 
         Raises:
@@ -137,15 +136,16 @@ class Transformer(nnx.Module):
         return self.stack.empty_cache(batch, size)
 
     def extend(
-        self, tokens: Tokens, cache: Cache, t: Time = None, context: Context = None
-    ) -> tuple[Output, Cache]:
+        self, tokens: Tokens, cache: Caches, t: Time = None, context: Context = None
+    ) -> tuple[Output, Caches]:
         """f for new tokens behind those of the cache, and the cache with them.
 
         Raises:
           ValueError: unless causal.
         """
         condition = self._condition(len(tokens), t, context)
-        h, cache = self.stack.extend(self._embedded(tokens, cache.length), cache, condition)
+        h = self._embedded(tokens, cache[0].length)
+        h, cache = self.stack.extend(h, cache, condition)
         return self.last(self.norm(h, condition)[0]), cache
 
     def _embedded(self, tokens: Tokens, start: Int[Array, ""]) -> Float[Array, "batch length _"]:

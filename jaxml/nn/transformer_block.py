@@ -31,6 +31,7 @@ PLAIN: dict[Any, Any] = {LayerNorm: layer_norm, RMSNorm: rms_norm}
 
 Vectors = Float[Array, "batch t width"]
 Condition = Float[Array, "batch n_condition"] | None
+Caches = tuple[Cache, ...]
 
 
 class AdaptiveNorm(nnx.Module):
@@ -180,6 +181,10 @@ class TransformerBlock(nnx.Module):
 class TransformerStack(nnx.Module):
     """n blocks under one loop: one of them is compiled, however many there are.
 
+    `extend` alone has no loop over blocks. A sequence grows inside of a loop of its own, where
+    every block's cache is changed in place; as rows of one array they would be cut out of it, and
+    copied, for every token.
+
     Args:
       n_layers: n.
       width: features of h.
@@ -224,19 +229,18 @@ class TransformerStack(nnx.Module):
         keys = None if key is None else jax.random.split(key, self.n_layers)
         return jax.lax.scan(run, h, (self.blocks, keys))[0]
 
-    def empty_cache(self, batch: int, size: int) -> Cache:
-        """Caches of all blocks, along a first axis, with room for `size` elements."""
-        return self.blocks.attention.empty_cache((self.n_layers, batch), size)
+    def empty_cache(self, batch: int, size: int) -> Caches:
+        """A cache for every block, with room for `size` elements."""
+        empty = self.blocks.attention.empty_cache((batch,), size)
+        return (empty,) * self.n_layers
 
     def extend(
-        self, h: Vectors, cache: Cache, condition: Condition = None
-    ) -> tuple[Vectors, Cache]:
-        """h of new elements behind those of the cache after the last block, and the cache."""
-
-        def step(h: Array, given: tuple) -> tuple[Array, tuple[Array, Array]]:
-            block, k, v = given
-            h, new = block.extend(h, Cache(k, v, cache.length), condition)
-            return h, (new.k, new.v)
-
-        h, (k, v) = jax.lax.scan(step, h, (self.blocks, cache.k, cache.v))
-        return h, Cache(k, v, cache.length + h.shape[-2])
+        self, h: Vectors, caches: Caches, condition: Condition = None
+    ) -> tuple[Vectors, Caches]:
+        """h of new elements behind those of the caches after the last block, and the caches."""
+        extended = []
+        for i, cache in enumerate(caches):
+            block = jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks)
+            h, cache = block.extend(h, cache, condition)
+            extended.append(cache)
+        return h, tuple(extended)

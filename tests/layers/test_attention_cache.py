@@ -27,7 +27,7 @@ def test_one_at_a_time_is_all_at_once(x64, window):
         def step(cache, element):
             q, k, v = (a[:, None] for a in element)
             position, cache = cache.length, extend_cache(cache, k, v)
-            o = attention(q, cache.k, cache.v, causal=True, window=window, offset=position)
+            o = attention(q, cache.keys, cache.values, causal=True, window=window, offset=position)
             return cache, o[:, 0]
 
         start = empty_cache((2,), 10, 2, 3, d_value=5, dtype=jnp.float64)
@@ -38,8 +38,8 @@ def test_one_at_a_time_is_all_at_once(x64, window):
     whole = jax.jit(partial(attention, causal=True, window=window))(q, k, v)
     np.testing.assert_allclose(o, whole, atol=1e-12)
     assert cache.length == 7
-    np.testing.assert_array_equal(np.asarray(cache.k)[:, :7], k)
-    np.testing.assert_array_equal(np.asarray(cache.v)[:, 7:], 0)
+    np.testing.assert_array_equal(np.asarray(cache.keys)[:, :7], k)
+    np.testing.assert_array_equal(np.asarray(cache.values)[:, 7:], 0)
 
 
 def test_a_prompt_then_one(x64):
@@ -49,9 +49,9 @@ def test_a_prompt_then_one(x64):
     def both(q, k, v):
         empty = empty_cache((2,), 8, 2, 3, d_value=5, dtype=jnp.float64)
         cache = extend_cache(empty, k[:, :6], v[:, :6])
-        first = attention(q[:, :6], cache.k, cache.v, causal=True)
+        first = attention(q[:, :6], cache.keys, cache.values, causal=True)
         position, cache = cache.length, extend_cache(cache, k[:, 6:], v[:, 6:])
-        last = attention(q[:, 6:], cache.k, cache.v, causal=True, offset=position)
+        last = attention(q[:, 6:], cache.keys, cache.values, causal=True, offset=position)
         return jnp.concatenate([first, last], 1), attention(q, k, v, causal=True)
 
     np.testing.assert_allclose(*both(*draw()), atol=1e-12)
@@ -81,8 +81,8 @@ def test_gradients_pass_to_what_was_written(x64):
         return after.k.sum() + after.v.sum()
 
     old, *new = map(np.asarray, jax.jit(jax.grad(total, (0, 1, 2)))(cache.k, k, v))
-    np.testing.assert_array_equal(old[:, :7], 0)
-    np.testing.assert_array_equal(old[:, 7:], 1)
+    np.testing.assert_array_equal(old[:, :, :7], 0)
+    np.testing.assert_array_equal(old[:, :, 7:], 1)
     for gradient in new:
         np.testing.assert_array_equal(gradient, 1)
 
@@ -96,7 +96,7 @@ def test_an_overflow_is_loud():
     extend = jax.jit(extend_cache)
     once = extend(cache, two, two)
     full = extend(once, two, two)
-    o = jax.jit(partial(attention, causal=True))(two, full.k, full.v, offset=jnp.int32(2))
+    o = jax.jit(partial(attention, causal=True))(two, full.keys, full.values, offset=jnp.int32(2))
     assert np.all(np.isnan(o))
     assert np.all(np.isfinite(once.v))
 
@@ -107,4 +107,4 @@ def test_half_precision():
     new = jnp.full((2, 1, 1, 2), 1.5)
     cache = jax.jit(extend_cache)(cache, new, new)
     assert cache.k.dtype == cache.v.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(np.asarray(cache.k, np.float32)[:, 0], 1.5)
+    np.testing.assert_array_equal(np.asarray(cache.keys, np.float32)[:, 0], 1.5)

@@ -118,7 +118,7 @@ def test_a_sequence_that_grows_gives_the_same(name, x64):
     rest, cache = jax.jit(module.extend)(x[:, 2:], cache)
     np.testing.assert_allclose(jnp.concatenate([first, rest], axis=1), whole, rtol=1e-12)
     assert cache.length == 5
-    assert cache.k.shape == (2, 5, OPTIONS[name].get("n_kv_heads", 4), 4)
+    assert cache.k.shape == (2, OPTIONS[name].get("n_kv_heads", 4), 5, 4)
 
 
 def test_normalized_queries_and_keys_forget_their_lengths(x64):
