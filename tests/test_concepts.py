@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SIZES = {"P": 20, "O": 26, "L": 13, "G": 48}  # rows a section
+SIZES = {"P": 20, "O": 26, "L": 13, "G": 49}  # rows a section
 
 
 class Row(NamedTuple):
