@@ -26,6 +26,7 @@ QUESTIONS = (
     "language",
     "pixels",
     "energies",
+    "graphs",
     "ensembles",
     "compile_time",
     "memory",

@@ -44,7 +44,13 @@ def test_every_question_is_answered(question, tmp_path):
 
 @pytest.mark.parametrize(
     "question",
-    [pytest.param("convolution", marks=pytest.mark.slow), "normalization", "attention", "losses"],
+    [
+        pytest.param("convolution", marks=pytest.mark.slow),
+        "normalization",
+        "attention",
+        "losses",
+        "graphs",
+    ],
 )
 def test_the_forms_of_a_case_compute_the_same(question):
     """A ratio of two times means something only if both forms do the same work."""
@@ -87,6 +93,7 @@ def test_torch_does_every_case_that_names_it():
             "language",
             "pixels",
             "energies",
+            "graphs",
             "optimizers",
         ):
             for case in importlib.import_module(f"benchmarks.{question}").cases(True):

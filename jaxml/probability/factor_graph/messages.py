@@ -96,7 +96,9 @@ def grouped(graph: FactorGraph, tables: Tables) -> list[Group]:
     for arity in sorted({len(scope) for scope in graph.scopes} - {0}):
         factors = tuple(i for i, scope in enumerate(graph.scopes) if len(scope) == arity)
         padded = [
-            jnp.pad(
+            tables[i]
+            if set(tables[i].shape) == {k}
+            else jnp.pad(
                 tables[i], [(0, k - size) for size in tables[i].shape], constant_values=-jnp.inf
             )
             for i in factors

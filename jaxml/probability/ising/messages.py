@@ -112,8 +112,16 @@ def _passed(grid: Grid, w: _Messages) -> _Messages:
 
 
 def _through(J: Array, w: Array) -> Array:
-    """artanh(tanh J tanh w) = ½ (log cosh(J + w) − log cosh(J − w)), for fields of any size."""
-    return 0.5 * (_log_cosh(J + w) - _log_cosh(J - w))
+    """artanh(tanh J tanh w), for fields of any size.
+
+    With p = |J| and q = |w| it is ±(min(p, q) + ½ log (1 + e^−2(p + q))/(1 + e^−2|p − q|)).
+    """
+    # Not `jnp.abs` and `jnp.sign`, whose slopes of 0 at 0 would stop a field that begins there.
+    a, b = (jnp.where(x < 0, -1, 1).astype(x.dtype) for x in (J, w))
+    p, q = a * J, b * w
+    low, high = jnp.minimum(p, q), jnp.maximum(p, q)
+    ratio = (1 + jnp.exp(-2 * (low + high))) / (1 + jnp.exp(2 * (low - high)))
+    return a * b * (low + 0.5 * jnp.log(ratio))
 
 
 def _single(grid: Grid, w: _Messages) -> Field:
