@@ -79,7 +79,7 @@ class _Messages(NamedTuple):
     north: Array
 
 
-def _spread(grid: Grid, on_edges: _Messages) -> _Messages:
+def _spread(on_edges: _Messages) -> _Messages:
     """What arrives at every spin from each side, 0 where there is no neighbour."""
     east, west, south, north = on_edges
     return _Messages(
@@ -91,13 +91,13 @@ def _spread(grid: Grid, on_edges: _Messages) -> _Messages:
 
 
 def _total(grid: Grid, u: _Messages) -> Field:
-    heard = _spread(grid, u)
+    heard = _spread(u)
     return grid.field + heard.east + heard.west + heard.south + heard.north
 
 
 def _cavities(grid: Grid, u: _Messages) -> _Messages:
     """w: the field of a spin without the neighbour that it speaks to."""
-    total, heard = _total(grid, u), _spread(grid, u)
+    total, heard = _total(grid, u), _spread(u)
     return _Messages(
         (total - heard.west)[:, :-1],
         (total - heard.east)[:, 1:],
@@ -133,7 +133,7 @@ def _single(grid: Grid, w: _Messages) -> Field:
             _log_cosh(s * J + field) - _log_cosh(field)
             for J, field in zip(couplings, w, strict=True)
         ]
-        heard = _spread(grid, _Messages(*parts))
+        heard = _spread(_Messages(*parts))
         of_state.append(s * grid.field + heard.east + heard.west + heard.south + heard.north)
     return jnp.logaddexp(*of_state)
 
