@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.case import Case, Effort, Work, rows
 from benchmarks.limits import Limits
@@ -34,7 +33,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         grid = ising.Grid(
             *(0.3 * jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True))
         )
-        graph, tables = as_factors(grid)
+        graph, tables = ising.as_factors(grid)
 
         def shifted(grid: ising.Grid, n_steps: int = n_steps) -> Array:
             return ising.sum_product(grid, n_steps).magnetization.ravel()
@@ -52,16 +51,3 @@ def cases(tiny: bool) -> Iterator[Case]:
             {"ours": Work(shifted, (grid,)), "as a factor graph": Work(gathered, (tables,))},
             ("belief propagation", {"side": side, "n_steps": n_steps}),
         )
-
-
-def as_factors(grid: ising.Grid) -> tuple[factor_graph.FactorGraph, list[Array]]:
-    """A variable a spin, a table an edge and a field."""
-    place = np.arange(grid.field.size).reshape(grid.field.shape)
-    spin = np.array([-1, 1], np.float32)
-    pairs = [(place[:, :-1], place[:, 1:], grid.right), (place[:-1], place[1:], grid.down)]
-    scopes = [(int(a), int(b)) for p, q, _ in pairs for a, b in zip(p.flat, q.flat, strict=True)]
-    tables = [J * np.outer(spin, spin) for _, _, couplings in pairs for J in np.ravel(couplings)]
-    scopes += [(int(v),) for v in place.flat]
-    tables += [h * spin for h in np.ravel(grid.field)]
-    graph = factor_graph.FactorGraph((2,) * place.size, tuple(scopes))
-    return graph, [jnp.asarray(table) for table in tables]

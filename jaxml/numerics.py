@@ -124,6 +124,24 @@ def _softplus_jvp(primals, tangents):
     return softplus(x), jax.nn.sigmoid(x) * dx
 
 
+@jax.custom_jvp
+def log_cosh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log cosh x = log(1 + 2 sinh²(x/2)) = |x| + log(1 + e^−2|x|) − log 2, with derivative tanh x.
+
+    The first form keeps the digits near 0, where the value is x²/2; the second never overflows.
+    """
+    a = jnp.abs(x)
+    small = a < 1
+    near = jnp.log1p(2 * jnp.square(jnp.sinh(0.5 * jnp.where(small, a, 0.5))))
+    return jnp.where(small, near, a + log1p_exp_neg(2 * a) - math.log(2))
+
+
+@log_cosh.defjvp
+def _log_cosh_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    return log_cosh(x), jnp.tanh(x) * dx
+
+
 def log_sigmoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """log σ(x) = −softplus(−x)."""
     return -softplus(-x)

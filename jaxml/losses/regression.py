@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors of a predicted number, one value for each element."""
 
-import math
-
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxml.numerics import absolute, log1p_exp_neg, widen_all
+from jaxml import numerics
+from jaxml.numerics import absolute, widen_all
 
 
 def squared_error(
@@ -54,7 +52,7 @@ def log_cosh(
 ) -> Float[Array, "*#shape"]:
     """log cosh(ŷ − y): ½r² near 0 and |r| − log 2 far away, smooth of every order."""
     prediction, target = widen_all(prediction, target)
-    return _log_cosh(prediction - target)
+    return numerics.log_cosh(prediction - target)
 
 
 def quantile(
@@ -79,21 +77,3 @@ def quantile(
     prediction, target = widen_all(prediction, target)
     r = target - prediction
     return jnp.maximum(level * r, (level - 1) * r)
-
-
-@jax.custom_jvp
-def _log_cosh(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log cosh x = log(1 + 2 sinh²(x/2)) = |x| + log(1 + e^−2|x|) − log 2, with derivative tanh x.
-
-    The first form keeps the digits near 0, where the value is x²/2; the second never overflows.
-    """
-    a = jnp.abs(x)
-    small = a < 1
-    near = jnp.log1p(2 * jnp.square(jnp.sinh(0.5 * jnp.where(small, a, 0.5))))
-    return jnp.where(small, near, a + log1p_exp_neg(2 * a) - math.log(2))
-
-
-@_log_cosh.defjvp
-def _log_cosh_jvp(primals, tangents):
-    (x,), (dx,) = primals, tangents
-    return _log_cosh(x), jnp.tanh(x) * dx

@@ -239,7 +239,7 @@ class TransformerStack(nnx.Module):
     ) -> tuple[Vectors, Caches]:
         """h of new elements behind those of the caches after the last block, and the caches."""
         extended = []
-        for i, cache in enumerate(caches):
+        for i, cache in zip(range(self.n_layers), caches, strict=True):
             block = jax.tree.map(lambda leaf, i=i: leaf[i], self.blocks)
             h, cache = block.extend(h, cache, condition)
             extended.append(cache)

@@ -7,12 +7,14 @@ an order of little fill keeps small: 2 to the width of the grid for one of spins
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
+from jaxml.numerics import logsumexp
 from jaxml.probability.factor_graph.graph import (
     FactorGraph,
     Tables,
@@ -21,6 +23,9 @@ from jaxml.probability.factor_graph.graph import (
     n_states,
 )
 from jaxml.types import Key, Scalar
+
+TOTAL = partial(logsumexp, axis=-1)
+"""Sum-product's way to take out the last axis."""
 
 LARGEST = 2**27
 """Numbers of the largest table that is made: half a gigabyte in single precision."""
@@ -87,7 +92,7 @@ def log_partition(
 
     Reference: Koller and Friedman 2009, algorithm 9.1.
     """
-    return _eliminated(graph, tables, order, safe_logsumexp)[0]
+    return _eliminated(graph, tables, order, TOTAL)[0]
 
 
 def marginals(
@@ -158,25 +163,12 @@ def sample(
     Raises:
       ValueError: see `log_partition`.
     """
-    _, steps = _eliminated(graph, tables, order, safe_logsumexp)
+    _, steps = _eliminated(graph, tables, order, TOTAL)
 
     def drawn(table: Array, v: int) -> Array:
         return jax.random.categorical(jax.random.fold_in(key, v), table)
 
     return _from_the_last(graph, steps, drawn)
-
-
-def safe_logsumexp(table: Float[Array, "*_ k"]) -> Float[Array, "*_"]:
-    """log Σ exp along the last axis, with slopes of 0 where all entries are −inf.
-
-    Args:
-      table: logarithms.
-    """
-    top = jax.lax.stop_gradient(table.max(axis=-1, keepdims=True))
-    top = jnp.where(jnp.isfinite(top), top, 0)
-    total = jnp.exp(table - top).sum(axis=-1)
-    some = total > 0
-    return jnp.where(some, jnp.log(jnp.where(some, total, 1)) + top[..., 0], -jnp.inf)
 
 
 def _eliminated(

@@ -10,12 +10,20 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from jaxml.numerics import widen_all
 from jaxml.types import Scalar
+
+OUTSIDE: dict[str, Any] = {
+    "mode": "fill",
+    "fill_value": jnp.nan,
+    "wrap_negative_indices": False,
+}
+"""How a table is read where it has no entry: as NaN."""
 
 Tables = Sequence[Float[Array, "..."]]
 """θ_f of every factor, an axis a variable of its scope."""
@@ -94,7 +102,7 @@ def log_weight(graph: FactorGraph, tables: Tables, x: Integer[Array, "_"]) -> Sc
     Args:
       graph: the graph.
       tables: θ.
-      x: a state of every variable; `vmap` for many.
+      x: a state of every variable; `vmap` for many. One that is not there gives NaN.
 
     Raises:
       ValueError: for shapes that do not fit.
@@ -103,7 +111,7 @@ def log_weight(graph: FactorGraph, tables: Tables, x: Integer[Array, "_"]) -> Sc
     if x.shape != (len(graph.sizes),):
         raise ValueError(f"x: expected {len(graph.sizes)} states, got shape {x.shape}")
     both = zip(tables, graph.scopes, strict=True)
-    terms = [table[tuple(x[v] for v in scope)] for table, scope in both]
+    terms = [table.at[tuple(x[v] for v in scope)].get(**OUTSIDE) for table, scope in both]
     return sum(terms, zero)
 
 

@@ -75,7 +75,7 @@ def settled(
         fresh = [_to_variables(g, h, reduce) for g, h in zip(groups, heard, strict=True)]
         both = list(zip(messages, fresh, strict=True))
         moved = [jnp.max(jnp.abs(jnp.exp(b) - jnp.exp(a)), initial=0.0) for a, b in both]
-        mixed = [jnp.where(b == -jnp.inf, b, b + damping * (_finite(a) - b)) for a, b in both]
+        mixed = [jnp.where(b == -jnp.inf, b, b + damping * (finite_part(a) - b)) for a, b in both]
         return mixed, jnp.max(jnp.stack([*moved, jnp.zeros((), dtype)]))
 
     start = [normalized(empty[g.scopes], reduce) for g in groups]
@@ -119,6 +119,31 @@ def normalized(log_weight: Float[Array, "*_ k"], reduce: Reduce) -> Float[Array,
     return log_weight - jnp.where(jnp.isfinite(total), total, 0)
 
 
+def check_steps(n_steps: int, damping: float | Scalar) -> None:
+    """There are steps, and they move something.
+
+    Args:
+      n_steps: steps.
+      damping: share of the old message.
+
+    Raises:
+      ValueError: for no step, and a damping outside of [0, 1) that is no array.
+    """
+    if n_steps < 1:
+        raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
+    if isinstance(damping, (int, float)) and not 0 <= damping < 1:
+        raise ValueError(f"damping: expected a number in [0, 1), got {damping}")
+
+
+def finite_part(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x, and 0 in place of −inf.
+
+    Args:
+      x: logarithms.
+    """
+    return jnp.where(x == -jnp.inf, 0.0, x)
+
+
 def _to_factors(
     groups: list[Group], messages: Messages, empty: Float[Array, "n k"]
 ) -> tuple[Float[Array, "n k"], Messages]:
@@ -128,12 +153,12 @@ def _to_factors(
     """
     finite, count = jnp.zeros_like(empty), _impossible(empty)
     for g, m in zip(groups, messages, strict=True):
-        finite = finite.at[g.scopes].add(_finite(m))
+        finite = finite.at[g.scopes].add(finite_part(m))
         count = count.at[g.scopes].add(_impossible(m))
     heard = []
     for g, m in zip(groups, messages, strict=True):
         others = count[g.scopes] - _impossible(m)
-        heard.append(jnp.where(others > 0, -jnp.inf, finite[g.scopes] - _finite(m)))
+        heard.append(jnp.where(others > 0, -jnp.inf, finite[g.scopes] - finite_part(m)))
     return jnp.where(count > 0, -jnp.inf, finite), heard
 
 
@@ -159,7 +184,3 @@ def _joint(group: Group, heard: Float[Array, "f place k"], leave_out: int = -1) 
 
 def _impossible(x: Array) -> Array:
     return (x == -jnp.inf).astype(jnp.int32)
-
-
-def _finite(x: Array) -> Array:
-    return jnp.where(x == -jnp.inf, 0.0, x)

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from jaxml.probability.factor_graph.elimination import safe_logsumexp
+from jaxml.probability.factor_graph.elimination import TOTAL
 from jaxml.probability.factor_graph.graph import FactorGraph, Tables, checked, log_weight
-from jaxml.probability.factor_graph.messages import normalized, settled
+from jaxml.probability.factor_graph.messages import check_steps, finite_part, normalized, settled
 from jaxml.types import Scalar
 
 
@@ -71,21 +71,21 @@ def sum_product(
     Information Theory 47(2); Yedidia, Freeman and Weiss 2005, section III, ibid. 51(7).
     """
     tables, zero = checked(graph, tables)
-    _check(n_steps, damping)
-    found = settled(graph, tables, n_steps, damping, safe_logsumexp)
-    log_beliefs = normalized(found.total, safe_logsumexp)
+    check_steps(n_steps, damping)
+    found = settled(graph, tables, n_steps, damping, TOTAL)
+    log_beliefs = normalized(found.total, TOTAL)
     total = sum((table for table in tables if table.ndim == 0), zero)
     tables_of = {i: zero for i, scope in enumerate(graph.scopes) if not scope}
     degree = np.zeros(len(graph.sizes))
     for group, joint in zip(found.groups, found.joint, strict=True):
-        flat = normalized(joint.reshape(len(joint), -1), safe_logsumexp)
+        flat = normalized(joint.reshape(len(joint), -1), TOTAL)
         log_b = flat.reshape(joint.shape)
         total = total + _mean(log_b, group.table) - _mean(log_b, log_b)
         np.add.at(degree, group.scopes, 1)
         for i, b in zip(group.factors, log_b, strict=True):
             tables_of[i] = b[tuple(slice(size) for size in tables[i].shape)]
     weight = jnp.asarray(degree - 1, log_beliefs.dtype)[:, None]
-    total = total + _mean(log_beliefs, weight * _finite(log_beliefs))
+    total = total + _mean(log_beliefs, weight * finite_part(log_beliefs))
     in_order = [tables_of[i] for i in range(len(tables))]
     return Beliefs(log_beliefs, in_order, total, found.change)
 
@@ -107,18 +107,11 @@ def max_product(
     Reference: Koller and Friedman 2009, section 13.3.
     """
     tables, _ = checked(graph, tables)
-    _check(n_steps, damping)
+    check_steps(n_steps, damping)
     found = settled(graph, tables, n_steps, damping, _largest)
     most = normalized(found.total, _largest)
     states = jnp.argmax(most, axis=-1)
     return Best(most, states, log_weight(graph, tables, states), found.change)
-
-
-def _check(n_steps: int, damping: float | Scalar) -> None:
-    if n_steps < 1:
-        raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
-    if isinstance(damping, float) and not 0 <= damping < 1:
-        raise ValueError(f"damping: expected a number in [0, 1), got {damping}")
 
 
 def _largest(table: Float[Array, "*_ k"]) -> Float[Array, "*_"]:
@@ -127,8 +120,4 @@ def _largest(table: Float[Array, "*_ k"]) -> Float[Array, "*_"]:
 
 def _mean(log_b: Array, value: Array) -> Scalar:
     """Σ b · value, where what never happens counts nothing."""
-    return jnp.sum(jnp.exp(log_b) * _finite(value))
-
-
-def _finite(x: Array) -> Array:
-    return jnp.where(x == -jnp.inf, 0.0, x)
+    return jnp.sum(jnp.exp(log_b) * finite_part(value))

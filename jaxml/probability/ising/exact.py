@@ -61,7 +61,7 @@ def plane(coupling: Float[Array, ""], *, n_nodes: int = 4096) -> Scalar:
     """lim (log Z)/n of n spins of the plane with one J and no field, in nats a spin.
 
     log(2 cosh 2J) + (1/2π) ∫_0^π log ½(1 + √(1 − κ² sin² φ)) dφ with κ = 2 sinh 2J / cosh² 2J, by
-    the trapezoidal rule: to all digits away from κ = 1, where the integrand has a kink, at
+    the midpoint rule: to all digits away from κ = 1, where the integrand has a kink, at
     J = ½ log(1 + √2), to about 1/n_nodes².
 
     Args:

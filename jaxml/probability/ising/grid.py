@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxml.numerics import widen_all
 from jaxml.types import Key, Scalar
 
 Field = Float[Array, "rows columns"]
@@ -30,7 +31,9 @@ class Grid(NamedTuple):
     field: Field
 
 
-def uniform(rows: int, columns: int, coupling: float | Scalar, field: float | Scalar = 0.0) -> Grid:
+def uniform(
+    rows: int, columns: int, coupling: int | float | Scalar, field: int | float | Scalar = 0
+) -> Grid:
     """One J for all neighbours and one h for all spins.
 
     Args:
@@ -45,7 +48,7 @@ def uniform(rows: int, columns: int, coupling: float | Scalar, field: float | Sc
     for name, size in (("rows", rows), ("columns", columns)):
         if size < 1:
             raise ValueError(f"{name}: expected at least 1, got {size}")
-    J, h = jnp.asarray(coupling), jnp.asarray(field)
+    J, h = widen_all(jnp.asarray(coupling), jnp.asarray(field))
     return Grid(
         jnp.broadcast_to(J, (rows, columns - 1)),
         jnp.broadcast_to(J, (rows - 1, columns)),

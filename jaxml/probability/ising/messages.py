@@ -5,12 +5,15 @@ A message to a spin is one number, the field u that a neighbour adds: tanh u = t
 the field of the neighbour without this spin.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxml.numerics import log_cosh
+from jaxml.probability.factor_graph.messages import check_steps
 from jaxml.probability.ising.grid import Field, Grid, check
 from jaxml.types import Scalar
 
@@ -50,10 +53,7 @@ def sum_product(grid: Grid, n_steps: int, *, damping: float | Scalar = 0.0) -> B
     Reference: Mézard and Montanari 2009, Information, Physics, and Computation, section 14.2.
     """
     check(grid)
-    if n_steps < 1:
-        raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
-    if isinstance(damping, float) and not 0 <= damping < 1:
-        raise ValueError(f"damping: expected a number in [0, 1), got {damping}")
+    check_steps(n_steps, damping)
 
     def step(u: _Messages, _: None) -> tuple[_Messages, Scalar]:
         fresh = _passed(grid, _cavities(grid, u))
@@ -130,8 +130,7 @@ def _single(grid: Grid, w: _Messages) -> Field:
     of_state = []
     for s in (-1, 1):
         parts = [
-            _log_cosh(s * J + field) - _log_cosh(field)
-            for J, field in zip(couplings, w, strict=True)
+            log_cosh(s * J + field) - log_cosh(field) for J, field in zip(couplings, w, strict=True)
         ]
         heard = _spread(_Messages(*parts))
         of_state.append(s * grid.field + heard.east + heard.west + heard.south + heard.north)
@@ -140,10 +139,6 @@ def _single(grid: Grid, w: _Messages) -> Field:
 
 def _pair(J: Array, a: Array, b: Array) -> tuple[Array, Array]:
     """log Σ_{st} e^{Jst + as + bt} / (4 cosh a cosh b), and E st."""
-    same, other = J + _log_cosh(a + b), -J + _log_cosh(a - b)
-    total = jnp.logaddexp(same, other) - jnp.log(2.0).astype(J.dtype)
-    return total - _log_cosh(a) - _log_cosh(b), jnp.tanh(0.5 * (same - other))
-
-
-def _log_cosh(x: Array) -> Array:
-    return jnp.logaddexp(x, -x) - jnp.log(2.0).astype(x.dtype)
+    same, other = J + log_cosh(a + b), -J + log_cosh(a - b)
+    total = jnp.logaddexp(same, other) - math.log(2)
+    return total - log_cosh(a) - log_cosh(b), jnp.tanh(0.5 * (same - other))

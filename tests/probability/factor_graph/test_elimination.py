@@ -159,6 +159,9 @@ def test_what_is_refused():
             factor_graph.with_evidence(graph, tables, evidence)
     with pytest.raises(ValueError, match="x: expected 4 states"):
         factor_graph.log_weight(graph, tables, jnp.zeros(3, jnp.int32))
+    for state in (-1, 2):
+        outside = jnp.array([state, 0, 0, 0], jnp.int32)
+        assert jnp.isnan(factor_graph.log_weight(graph, tables, outside))
     wide = FactorGraph((2,) * 30, tuple(itertools.combinations(range(30), 2)))
     with pytest.raises(ValueError, match="graph: taking out variable 0 needs a table"):
         factor_graph.log_partition(wide, [jnp.zeros((2, 2))] * len(wide.scopes))

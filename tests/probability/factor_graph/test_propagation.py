@@ -106,7 +106,7 @@ def test_loops_settle_where_beliefs_agree(x64):
 
 
 def test_damping_lets_oscillations_settle(x64):
-    """A frustrated triangle under a field swings for ever, and not with half of the old message."""
+    """Four spins that repel each other swing for ever, and not with half of the old message."""
     graph = FactorGraph((2,) * 4, tuple((i, j) for i in range(4) for j in range(i)))
     spins = np.array([-1.0, 1.0])
     repel = [jnp.asarray(-2.0 * np.outer(spins, spins))] * 6
@@ -116,13 +116,13 @@ def test_damping_lets_oscillations_settle(x64):
     plain, damped = (factor_graph.sum_product(graph, tables, 300, damping=d) for d in (0.0, 0.5))
     assert plain.change > 0.1
     assert damped.change < 1e-12
-    assert np.all(
-        np.isfinite(
-            jax.grad(
-                lambda d: factor_graph.sum_product(graph, tables, 20, damping=d).log_partition
-            )(jnp.float64(0.5))
-        )
-    )
+
+    @jax.jit
+    def early(d):
+        return factor_graph.sum_product(graph, tables, 5, damping=d).log_partition
+
+    slope = (early(jnp.float64(0.5 + 1e-6)) - early(jnp.float64(0.5 - 1e-6))) / 2e-6
+    np.testing.assert_allclose(jax.grad(early)(jnp.float64(0.5)), slope, rtol=1e-6)
 
 
 def test_damping_keeps_what_is_impossible(x64):

@@ -20,20 +20,6 @@ def draw(rows, columns, scale=0.7):
     return ising.Grid(*(jnp.asarray(scale * rng.normal(size=shape)) for shape in shapes))
 
 
-def as_factors(grid):
-    """The same model as a factor graph, a variable a spin, row by row."""
-    rows, columns = grid.field.shape
-    place = np.arange(rows * columns).reshape(rows, columns)
-    spin = np.array([-1.0, 1.0])
-    pairs = [(place[:, :-1], place[:, 1:], grid.right), (place[:-1], place[1:], grid.down)]
-    scopes = [(int(a), int(b)) for p, q, _ in pairs for a, b in zip(p.flat, q.flat, strict=True)]
-    tables = [float(J) * np.outer(spin, spin) for _, _, table in pairs for J in np.ravel(table)]
-    scopes += [(int(v),) for v in place.flat]
-    tables += [float(h) * spin for h in np.ravel(grid.field)]
-    graph = factor_graph.FactorGraph((2,) * place.size, tuple(scopes))
-    return graph, [jnp.asarray(table) for table in tables]
-
-
 def enumerated(grid):
     """log Z, E s and the correlations, from all configurations."""
     shape = grid.field.shape
@@ -58,16 +44,26 @@ def test_exact_sums(size, x64):
         np.testing.assert_allclose(slope, moment, atol=1e-12)
 
 
-def test_weights_are_those_of_the_factor_graph(x64):
-    """An independent sum of θ_f over the same edges, and an independent elimination."""
-    grid = draw(3, 4)
-    graph, tables = as_factors(grid)
-    x = np.random.default_rng(0).integers(0, 2, size=12)
-    spins = jnp.asarray(2.0 * x.reshape(3, 4) - 1)
-    direct = factor_graph.log_weight(graph, tables, jnp.asarray(x, jnp.int32))
-    np.testing.assert_allclose(ising.log_weight(grid, spins), direct, rtol=1e-13)
+def test_weights_are_sums_over_pairs(x64):
+    """log weights of both forms, pair by pair by hand; and log Z by an independent elimination."""
+    grid, rng = draw(3, 4), np.random.default_rng(0)
+    graph, tables = ising.as_factors(grid)
+    right, down, field = map(np.asarray, grid)
+    for _ in range(3):
+        s = rng.choice([-1.0, 1.0], size=(3, 4))
+        by_hand = sum(field[i, j] * s[i, j] for i in range(3) for j in range(4))
+        by_hand += sum(right[i, j] * s[i, j] * s[i, j + 1] for i in range(3) for j in range(3))
+        by_hand += sum(down[i, j] * s[i, j] * s[i + 1, j] for i in range(2) for j in range(4))
+        np.testing.assert_allclose(ising.log_weight(grid, jnp.asarray(s)), by_hand, rtol=1e-13)
+        x = jnp.asarray(s.ravel() > 0, jnp.int32)
+        np.testing.assert_allclose(factor_graph.log_weight(graph, tables, x), by_hand, rtol=1e-13)
     exact = factor_graph.log_partition(graph, tables)
     np.testing.assert_allclose(ising.log_partition(grid), exact, rtol=1e-13)
+
+
+def test_uniform_couplings_are_floats():
+    """Whole numbers too, and the wider of two kinds of float."""
+    assert {a.dtype for a in ising.uniform(2, 3, 1, 0)} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +106,7 @@ def test_messages_are_exact_for_one_row(size, x64):
 def test_messages_are_those_of_the_factor_graph(x64):
     """On a rectangle with loops both forms settle at the same beliefs, to 1e-11."""
     grid = draw(3, 4, scale=0.4)
-    graph, tables = as_factors(grid)
+    graph, tables = ising.as_factors(grid)
     found = jax.jit(lambda grid: ising.sum_product(grid, 300, damping=0.2))(grid)
     other = jax.jit(lambda tables: factor_graph.sum_product(graph, tables, 300))(tables)
     assert max(found.change, other.change) < 1e-13
