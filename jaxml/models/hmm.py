@@ -46,10 +46,16 @@ class Categorical(nnx.Module):
 
     Args:
       log_prob: its logarithm; −inf where a state never shows a symbol.
+      pseudocount: added to what is counted when it is learned; see `baum_welch`.
+
+    Raises:
+      ValueError: for a negative pseudocount.
     """
 
-    def __init__(self, log_prob: Float[Array, "k n_symbols"]):
+    def __init__(self, log_prob: Float[Array, "k n_symbols"], *, pseudocount: float = 0.0):
+        _check(pseudocount)
         self.log_prob = nnx.Param(log_prob)
+        self.pseudocount = pseudocount
 
     def log_likelihood(self, x: Integer[Array, "t"]) -> Float[Array, "t k"]:
         """log P(x_t | k) for every state."""
@@ -59,7 +65,8 @@ class Categorical(nnx.Module):
         """Shares of every symbol over their sum; a state without any keeps its row."""
         before = self.log_prob[...]
         seen = jax.nn.one_hot(x, before.shape[1], dtype=shares.dtype)
-        return Categorical(_logs(shares.T @ seen, before))
+        alpha = self.pseudocount
+        return Categorical(_logs(shares.T @ seen, before, alpha), pseudocount=alpha)
 
     def sample(self, states: Integer[Array, "t"], key: Key) -> Integer[Array, "t"]:
         """A symbol in every state."""
@@ -139,14 +146,24 @@ class HiddenMarkov(nnx.Module):
         return self.log_initial[...], self.log_transition[...], likelihood
 
 
-def baum_welch() -> Rule:
+def baum_welch(*, pseudocount: float = 0.0) -> Rule:
     """One step of expectation maximization on the batch, which should be all of the data.
 
     The likelihood of the data never falls. The metric `log_prob` is the mean of log p(x) over the
     sequences before the step, in nats.
 
+    Args:
+      pseudocount: α, added to the expected number of every start and every step but those that the
+        model forbids. Then it is log p(x) + α Σ log θ that never falls, the posterior under
+        Dirichlet laws of concentration 1 + α, and no probability becomes 0, whose logarithm no
+        checkpoint holds. Give it to a categorical emission as well.
+
+    Raises:
+      ValueError: for a negative pseudocount.
+
     Reference: Baum, Petrie, Soules and Weiss 1970; Rabiner 1989, equations 40 and 52 to 54.
     """
+    _check(pseudocount)
 
     def init(model: Model, key: Key) -> State:
         del model, key
@@ -164,8 +181,9 @@ def baum_welch() -> Rule:
         emission = model.emission.maximized(
             x.reshape(-1, *event), shares.reshape(-1, shares.shape[-1])
         )
-        first = _logs(found.smoothed[:, 0].sum(0)[None], model.log_initial[...][None])[0]
-        model = HiddenMarkov(first, _logs(steps, transition), emission)
+        counts, before = found.smoothed[:, 0].sum(0)[None], model.log_initial[...][None]
+        first = _logs(counts, before, pseudocount)[0]
+        model = HiddenMarkov(first, _logs(steps, transition, pseudocount), emission)
         return model, state, {"log_prob": found.log_evidence.mean()}
 
     return Rule(init, update)
@@ -229,8 +247,16 @@ def _shown(x: Array, mask: Mask) -> Array:
     return jnp.where(mask.reshape(*mask.shape, *(1,) * (x.ndim - 2)), x, 0)
 
 
-def _logs(weight: Float[Array, "k m"], before: Float[Array, "k m"]) -> Float[Array, "k m"]:
+def _check(pseudocount: float) -> None:
+    if not pseudocount >= 0:
+        raise ValueError(f"pseudocount: expected at least 0, got {pseudocount}")
+
+
+def _logs(
+    weight: Float[Array, "k m"], before: Float[Array, "k m"], pseudocount: float
+) -> Float[Array, "k m"]:
     """Logarithms of rows over their sums; a row of zeros keeps what it was."""
+    weight = jnp.where(before > -jnp.inf, weight + pseudocount, weight)
     total = weight.sum(1, keepdims=True)
     return jnp.where(total > 0, jnp.log(weight / jnp.where(total > 0, total, 1)), before)
 

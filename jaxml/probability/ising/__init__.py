@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spins on a rectangle: exactly, by draws, and by messages."""
 
-from jaxml.probability.ising.exact import log_partition, plane
+from jaxml.probability.ising.exact import log_partition, plane, sample
 from jaxml.probability.ising.factors import as_factors
 from jaxml.probability.ising.grid import (
     Grid,
@@ -21,6 +21,7 @@ __all__ = [
     "log_partition",
     "log_weight",
     "plane",
+    "sample",
     "sum_product",
     "uniform",
 ]

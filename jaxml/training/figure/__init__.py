@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures as PNG files: sheets of images, training curves, latent space."""
 
+from jaxml.training.figure.cluster import clusters
 from jaxml.training.figure.curve import curves
 from jaxml.training.figure.grid import png, sheet, tile
 from jaxml.training.figure.latent import scatter, traversal
@@ -10,6 +11,7 @@ from jaxml.training.figure.sweep import lowest, sweep
 __all__ = [
     "Panels",
     "Series",
+    "clusters",
     "curves",
     "lowest",
     "panels",

@@ -5,6 +5,8 @@ import io
 from os import PathLike
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxml.training.storage import atomic
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ def plain(axes: "Axes") -> None:
     axes.grid(True, axis="y", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", length=0, labelsize=SMALL, labelcolor=FAINT)
+
+
+def pixels(figure: "Figure") -> np.ndarray:
+    """What a figure looks like: `(H, W, 3)`, intensities in [0, 1]."""
+    figure.canvas.draw()
+    seen = np.asarray(figure.canvas.buffer_rgba())  # pyright: ignore[reportAttributeAccessIssue]
+    return seen[..., :3] / 255
 
 
 def save(figure: "Figure", path: str | PathLike[str]) -> None:

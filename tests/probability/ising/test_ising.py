@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from jaxml.probability import factor_graph, ising
 
@@ -42,6 +43,36 @@ def test_exact_sums(size, x64):
     np.testing.assert_allclose(log_z, expected, rtol=1e-12)
     for slope, moment in zip(slopes, moments, strict=True):
         np.testing.assert_allclose(slope, moment, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 4), (5, 2), (1, 4), (4, 1)])
+def test_exact_draws(size, x64):
+    """How often each configuration is drawn: chi squared against the enumeration."""
+    grid, n = draw(*size, scale=0.5), 40_000
+    spins = np.asarray(jax.jit(ising.sample, static_argnums=2)(grid, jax.random.key(1), n))
+    assert spins.shape == (n, *size)
+    assert set(np.unique(spins)) == {-1.0, 1.0}
+    every = np.array(list(itertools.product([-1.0, 1.0], repeat=int(np.prod(size)))))
+    weight = jax.jit(jax.vmap(lambda s: ising.log_weight(grid, s)))
+    w = np.asarray(weight(jnp.asarray(every.reshape(-1, *size))))
+    expected = n * np.exp(w - w.max()) / np.exp(w - w.max()).sum()
+    place = (spins.reshape(n, -1) > 0) @ (1 << np.arange(spins[0].size)[::-1])
+    counts = np.bincount(place, minlength=len(every))
+    rare = expected < 5
+    pooled = [np.append(a[~rare], a[rare].sum()) for a in (counts, expected)]
+    pooled = [a[pooled[1] > 0] for a in pooled]
+    assert scipy.stats.chisquare(*pooled).pvalue > 1e-3
+
+
+def test_exact_draws_have_the_slopes_of_log_z_as_means():
+    """Each spin and each pair of a 7 x 6 rectangle within 4.5 standard errors, in float32 too."""
+    grid, n = jax.tree.map(lambda a: a.astype(jnp.float32), draw(7, 6, scale=0.4)), 20_000
+    spins = jax.jit(ising.sample, static_argnums=2)(grid, jax.random.key(2), n)
+    means = jax.jit(jax.grad(ising.log_partition))(grid)
+    found = spins[:, :, :-1] * spins[:, :, 1:], spins[:, :-1] * spins[:, 1:], spins
+    for values, mean in zip(found, means, strict=True):
+        error = np.sqrt((1 - np.square(mean)) / n)
+        assert (np.abs(values.mean(0) - mean) < 4.5 * error).all()
 
 
 def test_weights_are_sums_over_pairs(x64):
