@@ -207,7 +207,7 @@ def evaluate(
 
 
 def diagnose(truth: Model, n_train: int, model: Model, key: Key) -> Mapping[str, str]:
-    """The truth, what any fit of all parameters must cost, and the errors of couplings and fields."""
+    """The truth, what a fit of all parameters must cost, and errors of couplings and fields."""
     del key
     pairs = list(zip(model.grid, truth.grid, strict=True))
     n = sum(a.size for a, _ in pairs)

@@ -119,7 +119,7 @@ def test_pseudocounts_are_added_to_what_is_counted(x64):
 
 
 def test_with_pseudocounts_the_posterior_never_falls(x64):
-    """log p(x) + α Σ log θ climbs over 30 steps from each of 20 starts, and every θ stays finite."""
+    """log p(x) + α Σ log θ climbs over 30 steps from each of 20 starts, every θ stays finite."""
     rng = np.random.default_rng(1)
     x, alpha = jnp.asarray(rng.integers(0, 2, (3, 9))), 0.1
     models = [random_model(seed) for seed in range(20)]

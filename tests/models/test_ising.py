@@ -141,7 +141,7 @@ def test_every_way_of_learning_comes_near_the_truth():
 
 
 def test_draws_and_chains_have_the_models_means():
-    """Exact draws and ends of 100 sweeps: magnetization of every spin within 4.5 standard errors."""
+    """Exact draws and ends of 100 sweeps: every spin's mean within 4.5 standard errors."""
     model = random_model(7, dtype=jnp.float32)
     mean = np.einsum("n,nij->ij", probabilities(model), EVERY)
     walk = jax.jit(partial(ising.walk, n_steps=100))
