@@ -27,6 +27,8 @@ QUESTIONS = (
     "pixels",
     "energies",
     "graphs",
+    "hidden_markov",
+    "mixtures",
     "ensembles",
     "compile_time",
     "memory",

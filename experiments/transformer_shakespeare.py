@@ -46,7 +46,7 @@ class Config:
 
     seed: Natural = 0
     """Names the initialization, the order of the data and all draws."""
-    steps: Count = 7000
+    steps: Count = 2500
     """Gradient steps."""
     batch_size: Count = 16
     """Windows a step."""

@@ -21,6 +21,7 @@ from benchmarks.peers import (
     language,
     layer,
     pixel,
+    probability,
     sequence,
     update,
 )
@@ -35,6 +36,7 @@ CASES = {
     **energy.CASES,
     **language.CASES,
     **pixel.CASES,
+    **probability.CASES,
     **sequence.CASES,
     **update.CASES,
 }
@@ -51,18 +53,19 @@ REPEATS: dict[Any, int] = {}
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
-    """The version; or the variants of a case; or the seconds that one unit of a variant takes."""
+    """The version; or a case's library and variants; or the seconds one unit of a variant takes."""
     if "case" not in question:
         return {"torch": torch.__version__}
     if "variant" not in question:
-        return {"variants": CASES[question["case"]].variants}
+        work = CASES[question["case"]]
+        return {"variants": work.variants, "library": work.library}
     named = (question["case"], json.dumps(question["sizes"]), question["variant"])
-    work = prepared(*named)
+    unit = prepared(*named)
     if named not in REPEATS:
-        work()
-        once, target = seconds(work, 2), question["seconds"]
+        unit()
+        once, target = seconds(unit, 2), question["seconds"]
         REPEATS[named] = max(1, math.ceil(target / once)) if target else 1
-    return {"seconds": seconds(work, REPEATS[named])}
+    return {"seconds": seconds(unit, REPEATS[named])}
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:

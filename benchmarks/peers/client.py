@@ -44,10 +44,12 @@ class Peer:
         self, name: str, sizes: Mapping[str, Any], seconds: float
     ) -> dict[str, Callable[[], float]]:
         """Seconds a unit of work in every variant that the case has, each warmed up."""
-        found = {}
-        for variant in self._ask({"case": name})["variants"]:
+        found, work = {}, self._ask({"case": name})
+        for variant in work["variants"]:
             question = {"case": name, "variant": variant, "sizes": dict(sizes), "seconds": seconds}
-            found[f"torch {variant}"] = lambda question=question: self._ask(question)["seconds"]
+            found[f"{work['library']} {variant}"] = lambda question=question: self._ask(question)[
+                "seconds"
+            ]
         for timer in found.values():
             timer()
         return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ways in which PyTorch may do the same work, and the work that has each of them."""
+"""The ways in which a peer may do the same work, and the work that has each of them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,8 +14,10 @@ class Work(NamedTuple):
 
     Attributes:
       build: of the work.
-      variants: what it may be built as.
+      variants: what it may be built as; none where the library is not installed.
+      library: whose work it is.
     """
 
     build: Callable[..., Callable[[], Any]]
     variants: tuple[str, ...]
+    library: str = "torch"

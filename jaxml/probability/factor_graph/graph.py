@@ -10,9 +10,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jaxml.numerics import widen_all
@@ -26,7 +27,31 @@ OUTSIDE: dict[str, Any] = {
 """How a table is read where it has no entry: as NaN."""
 
 Tables = Sequence[Float[Array, "..."]]
-"""θ_f of every factor, an axis a variable of its scope."""
+"""θ_f of every factor, an axis a variable of its scope.
+
+Factors that follow each other and have tables of one shape may share an array with one axis more in
+front: a grid with thousands of them then compiles as fast as one with two. What is computed of
+every table has the form in which the tables are given.
+"""
+
+
+class Piece(NamedTuple):
+    """Factors that follow each other, and their tables.
+
+    Attributes:
+      first: the number of the first of them.
+      table: θ, an axis of factors in front.
+      alone: whether there is one, given without that axis.
+    """
+
+    first: int
+    table: Float[Array, "..."]
+    alone: bool
+
+    @property
+    def factors(self) -> range:
+        """Which."""
+        return range(self.first, self.first + len(self.table))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +112,42 @@ def checked(graph: FactorGraph, tables: Tables) -> tuple[list[Float[Array, "..."
     Raises:
       ValueError: for another number of tables, or one of another shape.
     """
-    if len(tables) != len(graph.scopes):
-        raise ValueError(f"tables: expected {len(graph.scopes)}, one a factor, got {len(tables)}")
-    for i, (table, scope) in enumerate(zip(tables, graph.scopes, strict=True)):
-        if table.shape != graph.shape(scope):
-            raise ValueError(f"tables[{i}]: expected shape {graph.shape(scope)}, got {table.shape}")
     zero, *wide = widen_all(jnp.zeros((), jnp.float32), *map(jnp.asarray, tables))
+    pieces(graph, wide)
     return wide, zero
+
+
+def pieces(graph: FactorGraph, tables: Tables) -> list[Piece]:
+    """Which factors each array is of.
+
+    Args:
+      graph: the graph.
+      tables: for all of its factors.
+
+    Raises:
+      ValueError: for another number of tables, or one of another shape.
+    """
+    found, first, n = [], 0, len(graph.scopes)
+    for j, table in enumerate(tables):
+        if table.shape[:1] == (0,):  # of no factor at all
+            found.append(Piece(first, table, False))
+            continue
+        shape = graph.shape(graph.scopes[first]) if first < n else ()
+        alone = table.ndim == len(shape)
+        stack = table[None] if alone else table
+        if first < n and stack.shape[1:] != shape:
+            raise ValueError(f"tables[{j}]: expected shape {shape}, got {table.shape}")
+        piece = Piece(first, stack, alone)
+        others = {graph.shape(graph.scopes[i]) for i in piece.factors if i < n} - {shape}
+        if others:
+            raise ValueError(
+                f"tables[{j}]: expected factors of one shape, got {shape} and {others}"
+            )
+        found.append(piece)
+        first += len(stack)
+    if first != n:
+        raise ValueError(f"tables: expected {n}, one a factor, got {first}")
+    return found
 
 
 def log_weight(graph: FactorGraph, tables: Tables, x: Integer[Array, "_"]) -> Scalar:
@@ -110,8 +164,12 @@ def log_weight(graph: FactorGraph, tables: Tables, x: Integer[Array, "_"]) -> Sc
     tables, zero = checked(graph, tables)
     if x.shape != (len(graph.sizes),):
         raise ValueError(f"x: expected {len(graph.sizes)} states, got shape {x.shape}")
-    both = zip(tables, graph.scopes, strict=True)
-    terms = [table.at[tuple(x[v] for v in scope)].get(**OUTSIDE) for table, scope in both]
+    terms = []
+    for piece in pieces(graph, tables):
+        shape = len(piece.table), piece.table.ndim - 1
+        scopes = np.array([graph.scopes[i] for i in piece.factors], int).reshape(shape)
+        place = jnp.arange(len(scopes)), *(x[v] for v in scopes.T)
+        terms.append(piece.table.at[place].get(**OUTSIDE).sum())
     return sum(terms, zero)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxml.probability.factor_graph.graph import FactorGraph, Tables
+from jaxml.probability.factor_graph.graph import FactorGraph, Tables, pieces
 from jaxml.types import Scalar
 
 Messages = list[Float[Array, "_ _ k"]]
@@ -26,12 +26,12 @@ class Group(NamedTuple):
     """Factors of as many variables.
 
     Attributes:
-      factors: which.
+      parts: of each array of tables that is in it, its number, where it begins and where it ends.
       scopes: their variables, a row a factor.
       table: their θ, filled up with −inf: `factor k k …`.
     """
 
-    factors: tuple[int, ...]
+    parts: list[tuple[int, int, int]]
     scopes: np.ndarray
     table: Float[Array, "..."]
 
@@ -92,19 +92,16 @@ def grouped(graph: FactorGraph, tables: Tables) -> list[Group]:
       graph: the graph.
       tables: θ.
     """
-    k, groups = max(graph.sizes, default=1), []
+    k, groups, every = max(graph.sizes, default=1), [], list(enumerate(pieces(graph, tables)))
     for arity in sorted({len(scope) for scope in graph.scopes} - {0}):
-        factors = tuple(i for i, scope in enumerate(graph.scopes) if len(scope) == arity)
-        padded = [
-            tables[i]
-            if set(tables[i].shape) == {k}
-            else jnp.pad(
-                tables[i], [(0, k - size) for size in tables[i].shape], constant_values=-jnp.inf
-            )
-            for i in factors
-        ]
-        scopes = np.array([graph.scopes[i] for i in factors])
-        groups.append(Group(factors, scopes, jnp.stack(padded)))
+        parts, scopes, padded = [], [], []
+        for j, piece in every:
+            if piece.table.ndim == arity + 1 and len(piece.table):
+                parts.append((j, len(scopes), len(scopes) + len(piece.table)))
+                scopes += [graph.scopes[i] for i in piece.factors]
+                widths = [(0, 0), *((0, k - size) for size in piece.table.shape[1:])]
+                padded.append(jnp.pad(piece.table, widths, constant_values=-jnp.inf))
+        groups.append(Group(parts, np.array(scopes), jnp.concatenate(padded)))
     return groups
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jaxml.probability.factor_graph.elimination import TOTAL
-from jaxml.probability.factor_graph.graph import FactorGraph, Tables, checked, log_weight
+from jaxml.probability.factor_graph.graph import (
+    FactorGraph,
+    Tables,
+    checked,
+    log_weight,
+    pieces,
+)
 from jaxml.probability.factor_graph.messages import check_steps, finite_part, normalized, settled
 from jaxml.types import Scalar
 
@@ -22,7 +28,7 @@ class Beliefs(NamedTuple):
 
     Attributes:
       log_beliefs: log b(x_v), a row a variable; −inf at states that it does not have.
-      factor_log_beliefs: log b(x_f), a table a factor.
+      factor_log_beliefs: log b(x_f), in the form of the tables.
       log_partition: the Bethe approximation of log Z in nats, exact on a forest.
       change: the largest change of a probability in the last step: 0 once messages have settled.
     """
@@ -74,19 +80,26 @@ def sum_product(
     check_steps(n_steps, damping)
     found = settled(graph, tables, n_steps, damping, TOTAL)
     log_beliefs = normalized(found.total, TOTAL)
-    total = sum((table for table in tables if table.ndim == 0), zero)
-    tables_of = {i: zero for i, scope in enumerate(graph.scopes) if not scope}
+    every = pieces(graph, tables)
+    constants = {
+        j: jnp.zeros_like(p.table)
+        for j, p in enumerate(every)
+        if p.table.ndim == 1 or not len(p.table)
+    }
+    total = sum((every[j].table.sum() for j in constants), zero)
+    beliefs = dict(constants)
     degree = np.zeros(len(graph.sizes))
     for group, joint in zip(found.groups, found.joint, strict=True):
         flat = normalized(joint.reshape(len(joint), -1), TOTAL)
         log_b = flat.reshape(joint.shape)
         total = total + _mean(log_b, group.table) - _mean(log_b, log_b)
         np.add.at(degree, group.scopes, 1)
-        for i, b in zip(group.factors, log_b, strict=True):
-            tables_of[i] = b[tuple(slice(size) for size in tables[i].shape)]
+        for j, begin, end in group.parts:
+            sizes = every[j].table.shape[1:]
+            beliefs[j] = log_b[begin:end][(slice(None), *(slice(size) for size in sizes))]
     weight = jnp.asarray(degree - 1, log_beliefs.dtype)[:, None]
     total = total + _mean(log_beliefs, weight * finite_part(log_beliefs))
-    in_order = [tables_of[i] for i in range(len(tables))]
+    in_order = [beliefs[j][0] if piece.alone else beliefs[j] for j, piece in enumerate(every)]
     return Beliefs(log_beliefs, in_order, total, found.change)
 
 

@@ -12,7 +12,8 @@ from jaxml.probability.ising.grid import Grid, check
 def as_factors(grid: Grid) -> tuple[FactorGraph, list[Float[Array, "..."]]]:
     """J s s′ of every pair as a table of two variables, and h s as one of each: states 0, 1 are ∓1.
 
-    Variables go row by row; pairs to the right come first, then those down, then fields.
+    Variables go row by row; pairs to the right come first, then those down, in one array of tables,
+    then fields in another.
 
     Args:
       grid: the model.
@@ -30,7 +31,7 @@ def as_factors(grid: Grid) -> tuple[FactorGraph, list[Float[Array, "..."]]]:
     couplings = jnp.concatenate([grid.right.ravel(), grid.down.ravel()])
     scopes += [(v,) for v in range(place.size)]
     tables = [
-        *(couplings[:, None, None] * jnp.outer(spin, spin)[None]),
-        *(grid.field.reshape(-1, 1) * spin[None]),
+        couplings[:, None, None] * jnp.outer(spin, spin)[None],
+        grid.field.reshape(-1, 1) * spin[None],
     ]
     return FactorGraph((2,) * place.size, tuple(scopes)), tables

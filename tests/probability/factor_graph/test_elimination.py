@@ -140,6 +140,51 @@ def test_curvature_is_covariance(x64):
     np.testing.assert_allclose(H, np.diag(p) - np.outer(p, p), atol=1e-12)
 
 
+def test_tables_of_one_shape_may_share_an_array(x64):
+    """Everything is what it is table by table, in the form in which tables are given."""
+    scopes = ((0, 1), (2, 3), (0, 2), (1, 3), (), (), (3,), (1,), (1, 2, 3))
+    graph = FactorGraph((2, 3, 2, 3), scopes)
+    tables = each(draw(graph, 1), 0)
+    nothing = jnp.zeros((0, 2, 2))
+    together = [
+        jnp.stack(tables[:2]),
+        tables[2],
+        nothing,
+        tables[3],
+        jnp.stack(tables[4:6]),
+        jnp.stack(tables[6:8]),
+        tables[8][None],
+    ]
+    x = jnp.array([1, 0, 1, 2], jnp.int32)
+
+    @jax.jit
+    def found(tables):
+        beliefs = factor_graph.sum_product(graph, tables, 5)
+        return {
+            "once": [
+                factor_graph.log_weight(graph, tables, x),
+                factor_graph.log_partition(graph, tables),
+                factor_graph.marginals(graph, tables),
+                factor_graph.most_probable(graph, tables),
+                factor_graph.sample(graph, tables, jax.random.key(0)),
+                beliefs.log_partition,
+                factor_graph.max_product(graph, tables, 5).log_max_marginals,
+            ],
+            "by table": [factor_graph.factor_marginals(graph, tables), beliefs.factor_log_beliefs],
+        }
+
+    alone, stacked = found(tables), found(together)
+    jax.tree.map(np.testing.assert_array_equal, alone["once"], stacked["once"])
+    for a, b in zip(alone["by table"], stacked["by table"], strict=True):
+        assert [part.shape for part in b] == [part.shape for part in together]
+        singles = [b[0][0], b[0][1], b[1], b[3], *b[4], *b[5], *b[6]]
+        jax.tree.map(np.testing.assert_array_equal, a, singles)
+    with pytest.raises(ValueError, match=r"tables\[0\]: expected factors of one shape"):
+        factor_graph.log_partition(graph, [jnp.zeros((3, 2, 3)), *tables[3:]])
+    with pytest.raises(ValueError, match="tables: expected 9, one a factor, got 10"):
+        factor_graph.log_partition(graph, [*together, jnp.zeros(())])
+
+
 def test_what_is_refused():
     graph = GRAPHS["loop"]
     tables = [jnp.zeros(graph.shape(scope)) for scope in graph.scopes]
