@@ -13,6 +13,7 @@ from jaxml.probability import (
     hmm,
     importance,
     ising,
+    jensen,
     jump_process,
     kalman,
     laplace,
@@ -22,6 +23,7 @@ from jaxml.probability import (
     negative_binomial,
     normal,
     poisson,
+    renyi,
     truncation,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "hmm",
     "importance",
     "ising",
+    "jensen",
     "jump_process",
     "kalman",
     "laplace",
@@ -46,5 +49,6 @@ __all__ = [
     "negative_binomial",
     "normal",
     "poisson",
+    "renyi",
     "truncation",
 ]
