@@ -2,16 +2,11 @@
 """Factorials and their ratios, as logarithms whose large parts cancel before they are computed."""
 
 import math
-from decimal import Decimal
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float
-
-# What is left of log n! for n = 0, 1, …, 15, from 28 digits.
-_OF_FEW = (0.0, *(float(Decimal(math.factorial(n)).ln() - n * Decimal(n).ln() + n)
-                  for n in range(1, 16)))  # fmt: skip
 
 
 def stirling_remainder(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -51,12 +46,9 @@ def log_permutations(
     """
     inside, n, k = _counts(n, k)
     m = n - k
-    value = (
-        k * (jnp.log(jnp.where(k != 0, n, 1)) - 1)
-        + _share(m, k, n)
-        + (_remainder(n) - _remainder(m))
-    )
-    return jnp.where(inside, jnp.where(k == 0, 0, value), -jnp.inf)
+    rest = stirling_remainder(n) - stirling_remainder(m)
+    value = k * (jnp.log(jnp.where(k != 0, n, 1)) - 1) + _share(m, k, n) + rest
+    return jnp.where(inside, value, -jnp.inf)
 
 
 @jax.custom_jvp
@@ -74,9 +66,9 @@ def log_combinations(
     """
     inside, n, k = _counts(n, k)
     few, many = jnp.minimum(k, n - k), jnp.maximum(k, n - k)
-    rest = (_remainder(n) - _remainder(many)) - _remainder(few)
+    rest = (stirling_remainder(n) - stirling_remainder(many)) - stirling_remainder(few)
     value = _share(few, many, n) + _share(many, few, n) + rest
-    return jnp.where(inside, jnp.where(few == 0, 0, value), -jnp.inf)
+    return jnp.where(inside, value, -jnp.inf)
 
 
 def _counts(
@@ -86,13 +78,6 @@ def _counts(
     n, k = jnp.broadcast_arrays(n, k)
     inside = ~((k < 0) | (k > n))
     return inside, jnp.where(inside, n, 1), jnp.where(inside, k, 0)
-
-
-def _remainder(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`stirling_remainder` with the last digit of small counts; of no use to derivatives."""
-    few = (x == jnp.floor(x)) & (x < len(_OF_FEW))
-    index = jnp.where(few, x, 0).astype(jnp.int32)
-    return jnp.where(few, jnp.asarray(_OF_FEW, x.dtype)[index], stirling_remainder(x))
 
 
 def _share(
