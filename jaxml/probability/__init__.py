@@ -3,6 +3,7 @@
 
 from jaxml.probability import (
     bernoulli,
+    conjugate,
     discretized_logistic,
     discretized_logistic_mixture,
     discretized_normal,
@@ -30,6 +31,7 @@ from jaxml.probability import (
 
 __all__ = [
     "bernoulli",
+    "conjugate",
     "discretized_logistic",
     "discretized_logistic_mixture",
     "discretized_normal",

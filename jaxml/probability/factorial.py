@@ -71,6 +71,71 @@ def log_combinations(
     return jnp.where(inside, value, -jnp.inf)
 
 
+def log_rising(a: Float[Array, "*#shape"], d: Float[Array, "*#shape"]) -> Float[Array, "*#shape"]:
+    """log Γ(a + d)/Γ(a), for whole d the product a(a + 1) … (a + d − 1), for a > 0 and d ≥ 0.
+
+    It is (a − 1) log((a + d)/a) + d (log(a + d) − 1) + r(a + d) − r(a) with r as above.
+
+    Args:
+      a: where the product begins.
+      d: how many factors it has.
+    """
+    a, d = jnp.broadcast_arrays(a, d)
+    long = d > a  # a quotient d/a would overflow for tiny a
+    change = jnp.where(
+        long, jnp.log(a + d) - jnp.log(a), jnp.log1p(jnp.where(long, 0, d) / jnp.where(long, 1, a))
+    )
+    rest = stirling_remainder(a + d) - stirling_remainder(a)
+    return (a - 1) * change + d * (jnp.log(a + d) - 1) + rest
+
+
+@jax.custom_jvp
+def deviance(x: Float[Array, "*#shape"], m: Float[Array, "*#shape"]) -> Float[Array, "*#shape"]:
+    """x log(x/m) − x + m ≥ 0, for x, m ≥ 0: the large part of a count's surprise at a mean m.
+
+    Near x = m it is (x − m)v + 2x(v³/3 + v⁵/5 + ...) with v = (x − m)/(x + m). Logarithms of
+    probabilities of counts are sums of deviances and of `stirling_remainder`: −log P(x) of a
+    Poisson distribution is deviance(x, m) + r(x).
+
+    Args:
+      x: counts, or what may be real in their place; the slope there is 0 at 0.
+      m: their mean.
+
+    Reference: Loader 2000, Fast and accurate computation of binomial probabilities.
+    """
+    x, m = jnp.broadcast_arrays(x, m)
+    total = x + m
+    v = (x - m) / jnp.where(total != 0, total, 1)
+    near = jnp.abs(v) < 0.25
+    small = jnp.where(near, v, 0)
+    square, series = small * small, jnp.zeros_like(v)
+    for odd in range(27, 1, -2):
+        series = series * square + 1 / odd
+    close = (x - m) * small + 2 * x * small * square * series
+    return jnp.where(near, close, x * _log_quotient(x, m) - (x - m))
+
+
+@deviance.defjvp
+def _deviance_jvp(primals, tangents):
+    (x, m), (dx, dm) = primals, tangents
+    x, m = jnp.broadcast_arrays(x, m)
+    both_none = (x == 0) & (m == 0)
+    by_m = (m - x) / jnp.where(both_none, 1, m)
+    return deviance(x, m), _log_quotient(x, m) * dx + by_m * dm
+
+
+def _log_quotient(x: Float[Array, "*shape"], m: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """log x/m; 0 for x = 0."""
+    present = x != 0
+    near = jnp.abs(x - m) < 0.25 * m
+    change = jnp.where(near, x - m, 0) / jnp.where(near, m, 1)
+    x, m = jnp.where(present, x, 1), jnp.where(present, m, 1)
+    quotient = x / m
+    fair = (quotient > 1e-30) & (quotient < 1e30)  # else it may have over- or underflown
+    far = jnp.where(fair, jnp.log(jnp.where(fair, quotient, 1)), jnp.log(x) - jnp.log(m))
+    return jnp.where(near, jnp.log1p(change), far)
+
+
 def _counts(
     n: Float[Array, "*#shape"], k: Float[Array, "*#shape"]
 ) -> tuple[Bool[Array, "*shape"], Float[Array, "*shape"], Float[Array, "*shape"]]:

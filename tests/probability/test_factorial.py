@@ -122,3 +122,47 @@ def test_nothing_is_taken_outside(x64):
         np.testing.assert_allclose(slopes[1], inside * by_k, atol=1e-12)
     one = factorial.log_combinations(jnp.asarray(9.0), k)  # one n for many k
     np.testing.assert_array_equal(one, factorial.log_combinations(jnp.full(6, 9.0), k))
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [("f4", 2e-6), ("f8", 4e-15)])
+def test_rising_factorials_and_deviances_match_60_digits(dtype, tol, x64):
+    """Values relative to 1 + their size, deviances to their size; slopes to 1 + theirs."""
+    rng = np.random.default_rng(7)
+    top = 12 if dtype == "f8" else 7
+    a = (10 ** rng.uniform(-20, top, 300)).astype(dtype)
+    d = np.where(rng.random(300) < 0.3, rng.integers(0, 9, 300), 10 ** rng.uniform(-3, top, 300))
+    d = d.astype(dtype)
+    x = (10 ** rng.uniform(-3, top, 300)).astype(dtype)
+    m = (x * np.exp(rng.normal(size=300) * 10 ** rng.uniform(-6, 0.7, 300))).astype(dtype)
+    with mp.workdps(60):
+        pairs = [(mp.mpf(float(u)), mp.mpf(float(v))) for u, v in zip(a, d, strict=True)]
+        rising = [float(mp.loggamma(u + v) - mp.loggamma(u)) for u, v in pairs]
+        by_a = [float(mpmath.digamma(u + v) - mpmath.digamma(u)) for u, v in pairs]
+        pairs = [(mp.mpf(float(u)), mp.mpf(float(v))) for u, v in zip(x, m, strict=True)]
+        cost = [float(u * mp.log(u / v) - u + v) for u, v in pairs]
+        by_x = [float(mp.log(u / v)) for u, v in pairs]
+        by_m = [float(1 - u / v) for u, v in pairs]
+    both = jax.jit(lambda a, d: (factorial.log_rising(a, d), factorial.deviance(a, d)))
+    found = np.asarray(both(jnp.asarray(a), jnp.asarray(d))[0], np.float64)
+    assert np.max(np.abs(found - rising) / (1 + np.abs(rising))) <= tol
+    found = np.asarray(both(jnp.asarray(x), jnp.asarray(m))[1], np.float64)
+    np.testing.assert_allclose(found, cost, rtol=tol, atol=1e-37)
+    of_deviance = jax.jit(jax.grad(lambda x, m: factorial.deviance(x, m).sum(), (0, 1)))
+    of_rising = jax.jit(jax.grad(lambda a, d: factorial.log_rising(a, d).sum()))
+    for ours, exact in zip(of_deviance(jnp.asarray(x), jnp.asarray(m)), (by_x, by_m), strict=True):
+        np.testing.assert_allclose(np.asarray(ours, np.float64), exact, rtol=2 * tol, atol=1e-30)
+    ours = np.asarray(of_rising(jnp.asarray(a), jnp.asarray(d)), np.float64)
+    loose = 1e-4 if dtype == "f4" else 1e-11
+    assert np.max(np.abs(ours - by_a) / (1 + np.abs(by_a))) <= loose
+
+
+def test_deviances_at_the_edges():
+    """0 log 0 = 0, in slopes as well; what is counted where nothing can be costs infinity."""
+    x, m = jnp.array([0.0, 0.0, 2.0, 3.0]), jnp.array([0.0, 2.0, 0.0, 3.0])
+    np.testing.assert_array_equal(factorial.deviance(x, m), [0, 2, np.inf, 0])
+    by_x, by_m = jax.grad(lambda x, m: factorial.deviance(x, m).sum(), (0, 1))(x, m)
+    np.testing.assert_array_equal(by_x, [0, 0, np.inf, 0])
+    np.testing.assert_array_equal(by_m, [0, 1, -np.inf, 0])
+    assert factorial.log_rising(jnp.float32(1.2e-38), jnp.float32(0)) == 0
+    tiny = factorial.log_rising(jnp.float32(1.2e-38), jnp.float32(3))
+    np.testing.assert_allclose(tiny, np.log(1.2e-38) + np.log(2), rtol=1e-6)
