@@ -27,6 +27,7 @@ from jaxml.probability import (
     poisson,
     renyi,
     truncation,
+    variational,
 )
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "poisson",
     "renyi",
     "truncation",
+    "variational",
 ]

@@ -160,6 +160,8 @@ def test_deviances_at_the_edges():
     """0 log 0 = 0, in slopes as well; what is counted where nothing can be costs infinity."""
     x, m = jnp.array([0.0, 0.0, 2.0, 3.0]), jnp.array([0.0, 2.0, 0.0, 3.0])
     np.testing.assert_array_equal(factorial.deviance(x, m), [0, 2, np.inf, 0])
+    far = factorial.deviance(jnp.float32([1e30, 1e-20]), jnp.float32([1e-20, 1e25]))
+    np.testing.assert_allclose(far, [1e30 * (50 * np.log(10) - 1), 1e25], rtol=1e-6)
     by_x, by_m = jax.grad(lambda x, m: factorial.deviance(x, m).sum(), (0, 1))(x, m)
     np.testing.assert_array_equal(by_x, [0, 0, np.inf, 0])
     np.testing.assert_array_equal(by_m, [0, 1, -np.inf, 0])
