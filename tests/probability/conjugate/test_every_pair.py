@@ -198,9 +198,8 @@ def test_data_may_come_in_any_portions_and_order(pair):
         for ours, other in zip(found, every, strict=True):
             np.testing.assert_allclose(ours, other, rtol=1e-12, atol=1e-13)
 
-    for cut in (0, 4, n):
-        half = pair.posterior(law, *(v[:cut] for v in data))
-        close(pair.posterior(half, *(v[cut:] for v in data)))
+    half = pair.posterior(law, *(v[:4] for v in data))
+    close(pair.posterior(half, *(v[4:] for v in data)))
     for found, start in zip(pair.posterior(law, *(v[:0] for v in data)), law, strict=True):
         np.testing.assert_array_equal(found, start)
     close(pair.posterior(law, *(v[::-1] for v in data)))
