@@ -6,7 +6,6 @@ from jaxml.losses import (
     classification,
     contrastive,
     critic_penalty,
-    divergence,
     likelihood,
     negative_log_likelihood,
     penalty,
@@ -15,6 +14,7 @@ from jaxml.losses import (
     score_matching,
     variational,
 )
+from jaxml.probability import divergence
 
 __all__ = [
     "adversarial",

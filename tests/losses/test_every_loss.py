@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxml.losses import adversarial, classification, divergence, regression
+from jaxml.losses import adversarial, classification, regression
 from jaxml.losses import negative_log_likelihood as nll
+from jaxml.probability import divergence
 
 N, N_CLASSES = 6, 3
 EDGES = [s * v for v in (0.0, 1.0, 20.0, 89.0, 1e4) for s in (1, -1)]  # of raw outputs

@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 from mpmath import mp
 
-from jaxml.losses import divergence
+from jaxml.probability import divergence
 
 RNG = np.random.default_rng(0)
 P, Q = RNG.dirichlet(np.ones(5), size=(2, 60))
