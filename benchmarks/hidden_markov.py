@@ -95,7 +95,7 @@ def _dynamax(question: str) -> Mapping[str, Any]:
         if question == "likelihood":
             return theirs.hmm_filter(*laws).marginal_loglik
         if question == "posterior":
-            return theirs.hmm_smoother(*laws, compute_trans_probs=False).smoothed_probs
+            return theirs.hmm_smoother(*laws).smoothed_probs
         return theirs.hmm_posterior_mode(*laws)
 
     return {"dynamax": run}

@@ -21,7 +21,7 @@ from jaxml.probability.factor_graph.graph import (
     aligned,
     checked,
     n_states,
-    pieces,
+    one_by_one,
 )
 from jaxml.types import Key, Scalar
 
@@ -182,11 +182,7 @@ def _eliminated(
     order = min_fill_order(graph) if order is None else order
     if sorted(order) != list(range(len(graph.sizes))):
         raise ValueError(f"order: expected every variable once, got {tuple(order)}")
-    left: list[tuple[tuple[int, ...], Any]] = [
-        (graph.scopes[i], table)
-        for piece in pieces(graph, tables)
-        for i, table in zip(piece.factors, piece.table, strict=True)
-    ]
+    left: list[tuple[tuple[int, ...], Any]] = [*one_by_one(graph, tables)]
     steps = []
     for v in order:
         near = [item for item in left if v in item[0]]

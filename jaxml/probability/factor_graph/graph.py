@@ -150,6 +150,25 @@ def pieces(graph: FactorGraph, tables: Tables) -> list[Piece]:
     return found
 
 
+def one_by_one(
+    graph: FactorGraph, tables: Tables
+) -> list[tuple[tuple[int, ...], Float[Array, "..."]]]:
+    """Every factor's scope and its table.
+
+    Args:
+      graph: the graph.
+      tables: θ.
+
+    Raises:
+      ValueError: for shapes that do not fit.
+    """
+    return [
+        (graph.scopes[i], table)
+        for piece in pieces(graph, tables)
+        for i, table in zip(piece.factors, piece.table, strict=True)
+    ]
+
+
 def log_weight(graph: FactorGraph, tables: Tables, x: Integer[Array, "_"]) -> Scalar:
     """Σ_f θ_f(x_f), in nats: log p(x) + log Z.
 

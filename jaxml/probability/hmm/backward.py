@@ -65,10 +65,12 @@ def posterior(
     ) -> tuple[Array, tuple[Array, Array]]:
         now, inverse, matrix = place
         ratio = after * inverse
-        smoothed = now * ((transition if matrix is None else matrix) @ ratio)
+        matrix = turned if matrix is None else matrix
+        smoothed = now * (ratio[:, None] * matrix).sum(0)  # see `filtered`
         return smoothed, (smoothed, ratio)
 
-    places = (before, inverse, transition if each else None)
+    turned = jnp.swapaxes(transition, -1, -2)  # sums of whole rows are what vectorizes
+    places = (before, inverse, turned if each else None)
     _, (smoothed, ratio) = jax.lax.scan(step, found[-1], places, reverse=True)
     return Posterior(evidence, found, jnp.concatenate([smoothed, found[-1:]]), ratio)
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxml.probability.factor_graph.graph import FactorGraph, Tables, checked
+from jaxml.probability.factor_graph.graph import FactorGraph, Tables, checked, one_by_one
 from jaxml.types import Scalar
 
 Marginals = Sequence[Float[Array, "_"]]
@@ -42,9 +42,10 @@ def sweep(graph: FactorGraph, tables: Tables, log_q: Marginals) -> list[Float[Ar
     Reference: Bishop 2006, equation 10.9.
     """
     tables, found = _checked(graph, tables, log_q)
+    every = one_by_one(graph, tables)
     for v in range(len(graph.sizes)):
         field = jnp.zeros_like(found[v])
-        for table, scope in zip(tables, graph.scopes, strict=True):
+        for scope, table in every:
             if v in scope:
                 field = field + _mean(table, scope, found, keep=v)
         found[v] = jax.nn.log_softmax(field)
@@ -63,7 +64,7 @@ def bound(graph: FactorGraph, tables: Tables, log_q: Marginals) -> Scalar:
       ValueError: for shapes that do not fit.
     """
     tables, log_q = _checked(graph, tables, log_q)
-    energy = [_mean(t, scope, log_q) for t, scope in zip(tables, graph.scopes, strict=True)]
+    energy = [_mean(table, scope, log_q) for scope, table in one_by_one(graph, tables)]
     entropy = [jnp.sum(jax.scipy.special.entr(jnp.exp(v))) for v in log_q]
     return sum(energy, sum(entropy, jnp.zeros((), log_q[0].dtype)))
 

@@ -118,3 +118,14 @@ def test_what_is_forbidden_stays_so(x64):
     assert coordinate_ascent.bound(graph, [table], coordinate_ascent.uniform(graph)) == -jnp.inf
     with pytest.raises(ValueError, match="log_q"):
         coordinate_ascent.bound(graph, [table], [half, half])
+
+
+def test_tables_may_share_an_array(x64):
+    """Two tables as one array of two: the same bound and the same step."""
+    graph = FactorGraph((2, 2, 2), ((0, 1), (1, 2), (0,)))
+    tables = [jnp.asarray(t[0]) for t in draw(graph, 1, forbidden=0)]
+    together = [jnp.stack(tables[:2]), tables[2]]
+    log_q = coordinate_ascent.uniform(graph)
+    for function in (coordinate_ascent.bound, coordinate_ascent.sweep):
+        both = [function(graph, given, log_q) for given in (tables, together)]
+        jax.tree.map(np.testing.assert_array_equal, *both)
