@@ -3,6 +3,7 @@
 
 from jaxml.models import (
     autoregressive,
+    bernoulli_mixture,
     binomial_diffusion,
     diffusion,
     energy,
@@ -18,6 +19,7 @@ from jaxml.models import (
 
 __all__ = [
     "autoregressive",
+    "bernoulli_mixture",
     "binomial_diffusion",
     "diffusion",
     "energy",

@@ -3,6 +3,7 @@
 
 from jaxml.probability import (
     bernoulli,
+    bernoulli_mixture,
     conjugate,
     discretized_logistic,
     discretized_logistic_mixture,
@@ -32,6 +33,7 @@ from jaxml.probability import (
 
 __all__ = [
     "bernoulli",
+    "bernoulli_mixture",
     "conjugate",
     "discretized_logistic",
     "discretized_logistic_mixture",
