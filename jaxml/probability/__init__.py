@@ -4,6 +4,8 @@
 from jaxml.probability import (
     bernoulli,
     bernoulli_mixture,
+    binomial,
+    categorical,
     conjugate,
     discretized_logistic,
     discretized_logistic_mixture,
@@ -23,6 +25,7 @@ from jaxml.probability import (
     maximum_likelihood,
     mcmc,
     monte_carlo,
+    multinomial,
     negative_binomial,
     normal,
     poisson,
@@ -34,6 +37,8 @@ from jaxml.probability import (
 __all__ = [
     "bernoulli",
     "bernoulli_mixture",
+    "binomial",
+    "categorical",
     "conjugate",
     "discretized_logistic",
     "discretized_logistic_mixture",
@@ -53,6 +58,7 @@ __all__ = [
     "maximum_likelihood",
     "mcmc",
     "monte_carlo",
+    "multinomial",
     "negative_binomial",
     "normal",
     "poisson",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxml.probability.factorial import deviance, stirling_remainder
+from jaxml.probability.binomial import log_prob_of_shares
 
 
 class Beta(NamedTuple):
@@ -53,9 +53,10 @@ def log_predictive(
     k, n = jnp.where(outside, 0, k), jnp.where(outside, 1, trials)
     s = a + b
     shares = n / (n + s), s / (n + s)  # of what is drawn, and of what was known, in all there is
-    value = _split(k, a, *shares) + _split(n - k, b, *shares) - _split(n, s, *shares)
+    pairs = (k, a), (n - k, b), (n, s)
+    one, other, whole = (log_prob_of_shares(*pair, *shares) for pair in pairs)
     edge = jnp.log(a / (k + a)) + jnp.log(b / (n - k + b)) - jnp.log(s / (n + s))
-    return jnp.where(outside, -jnp.inf, value + edge)
+    return jnp.where(outside, -jnp.inf, one + other - whole + edge)
 
 
 def log_evidence(
@@ -74,8 +75,8 @@ def log_evidence(
     successes, total = jnp.sum(k, axis=0), jnp.sum(n, axis=0)
     some = jnp.where(total > 0, total, 1)
     shares = successes / some, (total - successes) / some
-    each = jnp.sum(_split(k, n - k, *(share[None] for share in shares)), axis=0)
-    together = _split(successes, total - successes, *shares)
+    each = jnp.sum(log_prob_of_shares(k, n - k, *(share[None] for share in shares)), axis=0)
+    together = log_prob_of_shares(successes, total - successes, *shares)
     value = log_predictive(law, successes, total) + each - together
     return jnp.where(jnp.any(outside, axis=0), -jnp.inf, value)
 
@@ -92,15 +93,3 @@ def maximum_a_posteriori(law: Beta) -> Float[Array, "*shape"]:
     up, down = (jnp.maximum(v - 1, 0) for v in law)
     total = up + down
     return jnp.where(total > 0, up / jnp.where(total > 0, total, 1), jnp.nan)
-
-
-def _split(
-    k: Float[Array, "*#shape"],
-    m: Float[Array, "*#shape"],
-    share: Float[Array, "*#shape"],
-    rest: Float[Array, "*#shape"],
-) -> Float[Array, "*#shape"]:
-    """log C(k + m, k) p^k q^m for p, q = share, rest = 1 − p, where k and m need not be whole."""
-    total = k + m
-    small = stirling_remainder(total) - stirling_remainder(k) - stirling_remainder(m)
-    return small - deviance(k, total * share) - deviance(m, total * rest)
