@@ -22,6 +22,7 @@ import numpy as np
 
 from experiments.experiment import Experiment, Facts, Sheet
 from experiments.options import Count, Natural, Positive
+from experiments.restarts import likeliest
 from jaxml.data import in_memory, load, sha256
 from jaxml.metrics import Evidence, Kind, Unit, from_values
 from jaxml.models import mixture
@@ -76,7 +77,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         model=_begun(x, jax.random.split(model_key, config.n_starts), config),
         rule=guard(ensemble(mixture.em(floor=config.floor), config.n_starts)),
         batches=in_memory(x, len(x), order_key),
-        learned=partial(likeliest, x),
+        learned=partial(likeliest, mixture.log_prob, x),
         draw=partial(draw, units, x),
         validate=partial(validate, units, x),
         n_test=len(x),
@@ -102,14 +103,6 @@ class Units:
 def _begun(x: Array, keys: Key, config: Config) -> Model:
     start = partial(mixture.begun, kind=KINDS[config.covariance], floor=config.floor)
     return jax.vmap(lambda key: start(x, key, config.n_components))(keys)
-
-
-@jax.jit
-def likeliest(x: Array, models: Model, state: object) -> Model:
-    """Of all starts the one that has come to the highest likelihood."""
-    del state
-    values = jax.vmap(lambda model: mixture.log_prob(model, x).mean())(models)
-    return jax.tree.map(lambda leaf: leaf[jnp.argmax(values)], models)
 
 
 _log_prob = jax.jit(mixture.log_prob)
@@ -210,4 +203,4 @@ def fitted(x: Array, keys: Key, config: Config) -> Model:
         return rule.update(models, (), x, keys[0])[0], None
 
     models = jax.lax.scan(step, _begun(x, keys, config), length=config.steps)[0]
-    return likeliest(x, models, ())
+    return likeliest(mixture.log_prob, x, models, ())

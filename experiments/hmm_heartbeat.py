@@ -22,6 +22,7 @@ import numpy as np
 from experiments.diffusion_heartbeat import LENGTH, PATTERN, PERIOD
 from experiments.experiment import Experiment, Facts, Sheet
 from experiments.options import Count, Natural, Positive
+from experiments.restarts import likeliest
 from jaxml.data import in_memory
 from jaxml.metrics import Evidence, Kind, Unit, convert
 from jaxml.models import hmm
@@ -67,7 +68,7 @@ def build(config: Config, data_dir: str | None) -> Experiment:
         model=jax.vmap(make)(jax.random.split(model_key, config.n_starts)),
         rule=guard(ensemble(hmm.baum_welch(pseudocount=config.pseudocount), config.n_starts)),
         batches=in_memory(x, config.n_train, order_key),
-        learned=partial(likeliest, x),
+        learned=partial(likeliest, hmm.log_prob, x),
         draw=draw,
         validate=validate,
         n_test=PERIOD,
@@ -86,14 +87,6 @@ def random_model(config: Config, key: Key) -> hmm.HiddenMarkov:
     )
     shown = hmm.Categorical(emission, pseudocount=config.pseudocount)
     return hmm.HiddenMarkov(initial, transition, shown)
-
-
-@jax.jit
-def likeliest(x: Array, models: Model, state: object) -> Model:
-    """Of all starts the one that has come to the highest likelihood of the training data."""
-    del state
-    values = jax.vmap(lambda model: hmm.log_prob(model, x).mean())(models)
-    return jax.tree.map(lambda leaf: leaf[jnp.argmax(values)], models)
 
 
 def beats() -> Array:
