@@ -57,15 +57,15 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     if "case" not in question:
         return {"torch": torch.__version__}
     if "variant" not in question:
-        work = CASES[question["case"]]
-        return {"variants": work.variants, "library": work.library}
+        peer = CASES[question["case"]]
+        return {"variants": peer.variants, "library": peer.library}
     named = (question["case"], json.dumps(question["sizes"]), question["variant"])
-    unit = prepared(*named)
+    work = prepared(*named)
     if named not in REPEATS:
-        unit()
-        once, target = seconds(unit, 2), question["seconds"]
+        work()
+        once, target = seconds(work, 2), question["seconds"]
         REPEATS[named] = max(1, math.ceil(target / once)) if target else 1
-    return {"seconds": seconds(unit, REPEATS[named])}
+    return {"seconds": seconds(work, REPEATS[named])}
 
 
 def seconds(work: Callable[[], Any], repeats: int) -> float:

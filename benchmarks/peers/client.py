@@ -47,9 +47,8 @@ class Peer:
         found, work = {}, self._ask({"case": name})
         for variant in work["variants"]:
             question = {"case": name, "variant": variant, "sizes": dict(sizes), "seconds": seconds}
-            found[f"{work['library']} {variant}"] = lambda question=question: self._ask(question)[
-                "seconds"
-            ]
+            name_of_form = f"{work['library']} {variant}"
+            found[name_of_form] = lambda question=question: self._ask(question)["seconds"]
         for timer in found.values():
             timer()
         return found

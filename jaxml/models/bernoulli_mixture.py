@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxml.models.condition import unpack
 from jaxml.probability import bernoulli_mixture as bits
+from jaxml.probability import maximum_likelihood
 from jaxml.types import Batch, Key, Metrics, Model, Rule, Scalar, State
 
 Bits = Shaped[Array, "n d"]
@@ -100,16 +101,14 @@ def mean(model: BernoulliMixture) -> Float[Array, "k d"]:
 
 
 def bic(model: BernoulliMixture, x: Bits) -> Scalar:
-    """−2 Σ log p(x) + m log n, m = k − 1 + kd; the least is best.
+    """`maximum_likelihood.bic` with m = k − 1 + kd.
 
     Args:
       model: at the maximum of the likelihood.
       x: the data it was learned from.
-
-    Reference: Schwarz 1978, Annals of Statistics 6(2).
     """
     k, d = model.logits.shape
-    return -2 * log_prob(model, x).sum() + (k - 1 + k * d) * jnp.log(float(len(x)))
+    return maximum_likelihood.bic(log_prob(model, x), k - 1 + k * d)
 
 
 __all__ = [

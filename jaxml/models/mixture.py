@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxml.models.condition import unpack
 from jaxml.probability import gaussian_mixture as gaussians
+from jaxml.probability import maximum_likelihood
 from jaxml.types import Batch, Key, Metrics, Model, Rule, Scalar, State
 
 Points = Float[Array, "n d"]
@@ -108,17 +109,15 @@ def sample(model: GaussianMixture, key: Key, n: int) -> Points:
 
 
 def bic(model: GaussianMixture, x: Points) -> Scalar:
-    """−2 Σ log p(x) + m log n, m the number of free parameters; the least is best.
+    """`maximum_likelihood.bic` with m = k − 1 + kd and what the kind of covariance has free.
 
     Args:
       model: at the maximum of the likelihood.
       x: the data it was learned from.
-
-    Reference: Schwarz 1978, Annals of Statistics 6(2).
     """
     k, d = model.mean.shape
     n_free = k - 1 + k * d + model.kind.n_free(k, d)
-    return -2 * log_prob(model, x).sum() + n_free * jnp.log(float(len(x)))
+    return maximum_likelihood.bic(log_prob(model, x), n_free)
 
 
 __all__ = [

@@ -6,12 +6,14 @@ maximum: equal numbers have variance 0, only failures the logit −∞, an unsee
 −∞. These come out as they are; a prior (`jaxml.probability.conjugate`) keeps away from them.
 """
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from jaxml.numerics import absolute, widen, widen_all
+from jaxml.types import Scalar
 
 
 class Normal(NamedTuple):
@@ -119,6 +121,18 @@ def categorical(counts: Shaped[Array, "*batch n_classes"]) -> Float[Array, "*bat
     """
     n = widen(counts)
     return jnp.log(n) - jnp.log(jnp.sum(n, axis=-1, keepdims=True))
+
+
+def bic(log_prob: Float[Array, "n"], n_free: int) -> Scalar:
+    """−2 Σ_i log p(x_i) + m log n: of several models at their maximum the least is best.
+
+    Args:
+      log_prob: of every row that the model was fitted to, in nats.
+      n_free: m, how many numbers were free.
+
+    Reference: Schwarz 1978, Annals of Statistics 6(2).
+    """
+    return -2 * jnp.sum(log_prob) + n_free * math.log(len(log_prob))
 
 
 def _centered(x: Float[Array, "n *shape"], ddof: int) -> tuple[Array, Array]:
