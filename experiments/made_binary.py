@@ -35,7 +35,7 @@ from jaxml.nn import MADE, NADE
 from jaxml.training import average, chain, descend, guard, keep_best
 from jaxml.types import Array, Key, Model, Scalar
 
-FACTS = Facts("autoregressive", "mushrooms, 112 bits", "to be measured", 10)
+FACTS = Facts("autoregressive", "mushrooms, 112 bits", "-10.85 nats", 1)
 TINY = {
     "steps": 20,
     "save_every": 10,

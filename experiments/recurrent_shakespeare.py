@@ -31,7 +31,7 @@ class Config:
 
     seed: Natural = 0
     """Names the initialization, the order of the data and all draws."""
-    steps: Count = 4000
+    steps: Count = 9000
     """Gradient steps."""
     batch_size: Count = 32
     """Windows a step."""
