@@ -112,7 +112,7 @@ def deviance(x: Float[Array, "*#shape"], m: Float[Array, "*#shape"]) -> Float[Ar
     for odd in range(27, 1, -2):
         series = series * square + 1 / odd
     close = (x - m) * small + 2 * x * small * square * series
-    return jnp.where(near, close, x * _log_quotient(x, m) - (x - m))
+    return jnp.where(near, close, x * log_quotient(x, m) - (x - m))
 
 
 @deviance.defjvp
@@ -121,11 +121,51 @@ def _deviance_jvp(primals, tangents):
     x, m = jnp.broadcast_arrays(x, m)
     both_none = (x == 0) & (m == 0)
     by_m = (m - x) / jnp.where(both_none, 1, m)
-    return deviance(x, m), _log_quotient(x, m) * dx + by_m * dm
+    return deviance(x, m), log_quotient(x, m) * dx + by_m * dm
 
 
-def _log_quotient(x: Float[Array, "*shape"], m: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log x/m; 0 for x = 0."""
+def deviance_of_log(
+    x: Float[Array, "*#shape"], m: Float[Array, "*#shape"], log_m: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
+    """`deviance`, from log m where m itself has left the range of the floats.
+
+    Args:
+      x: as there, but above 0.
+      m: the mean as far as it can be computed; its digits are used where it is a normal float.
+      log_m: its logarithm.
+    """
+    x, m, log_m = jnp.broadcast_arrays(x, m, log_m)
+    fair = (m >= jnp.finfo(m.dtype).tiny) & (m < jnp.inf)
+    far = x * (jnp.log(x) - jnp.where(fair, 0, log_m)) - x + m
+    return jnp.where(fair, deviance(x, jnp.where(fair, m, 1)), far)
+
+
+def stirling_slope(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """ψ(x + 1) − log x for x > 0, the slope of `stirling_remainder`: about 1/2x for large x."""
+    return jax.jvp(stirling_remainder, (x,), (jnp.ones_like(x),))[1]
+
+
+def remainder_divergence(
+    x: Float[Array, "*#shape"], y: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
+    """R(x) − R(y) − (x − y) R'(y) ≥ 0 with R(x) = log Γ(x) − x log x + x: Bregman's divergence.
+
+    With log Γ in place of R it would be `deviance`(x, y) more; divergences between distributions
+    whose normalizers are gamma functions are sums of both.
+
+    Args:
+      x: above 0.
+      y: likewise.
+    """
+    x, y = jnp.broadcast_arrays(x, y)
+    rest = stirling_remainder(x) - stirling_remainder(y) - (x - y) * stirling_slope(y)
+    return deviance(y, x) / y + rest
+
+
+@jax.custom_jvp
+def log_quotient(x: Float[Array, "*#shape"], m: Float[Array, "*#shape"]) -> Float[Array, "*#shape"]:
+    """log x/m with the digits of x − m where both are close; 0 for x = 0."""
+    x, m = jnp.broadcast_arrays(x, m)
     present = x != 0
     near = jnp.abs(x - m) < 0.25 * m
     change = jnp.where(near, x - m, 0) / jnp.where(near, m, 1)
@@ -134,6 +174,15 @@ def _log_quotient(x: Float[Array, "*shape"], m: Float[Array, "*shape"]) -> Float
     fair = (quotient > 1e-30) & (quotient < 1e30)  # else it may have over- or underflown
     far = jnp.where(fair, jnp.log(jnp.where(fair, quotient, 1)), jnp.log(x) - jnp.log(m))
     return jnp.where(near, jnp.log1p(change), far)
+
+
+@log_quotient.defjvp
+def _log_quotient_jvp(primals, tangents):
+    (x, m), (dx, dm) = primals, tangents
+    x, m = jnp.broadcast_arrays(x, m)
+    present = x != 0
+    change = dx / jnp.where(present, x, 1) - dm / jnp.where(present, m, 1)
+    return log_quotient(x, m), jnp.where(present, change, 0)
 
 
 def _counts(
