@@ -4,6 +4,7 @@
 from jaxml.probability import (
     bernoulli,
     bernoulli_mixture,
+    beta,
     binomial,
     categorical,
     conjugate,
@@ -38,6 +39,7 @@ from jaxml.probability import (
 __all__ = [
     "bernoulli",
     "bernoulli_mixture",
+    "beta",
     "binomial",
     "categorical",
     "conjugate",

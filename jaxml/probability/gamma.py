@@ -35,7 +35,7 @@ def log_prob(
     x, shape, rate = jnp.broadcast_arrays(x, shape, rate)
     outside = (x < 0) | (x == jnp.inf)
     inside = jnp.where(outside | (x == 0), 1, x)
-    value = log_quotient(shape, inside) - _surprise(inside, jnp.log(inside), shape, rate)
+    value = _value(inside, jnp.log(inside), shape, rate, log_quotient(shape, inside))
     value = jnp.where(x == 0, _at_zero(jnp.where(x == 0, x, 0), shape, rate), value)
     return jnp.where(outside, -jnp.inf, value)
 
@@ -54,7 +54,7 @@ def log_prob_of_log(
     zero = log_x == -jnp.inf
     outside = log_x == jnp.inf
     inside = jnp.where(zero | outside, 0, log_x)
-    value = jnp.log(shape) - inside - _surprise(jnp.exp(inside), inside, shape, rate)
+    value = _value(jnp.exp(inside), inside, shape, rate, jnp.log(shape) - inside)
     value = jnp.where(zero, _at_zero(jnp.zeros_like(log_x), shape, rate), value)
     return jnp.where(outside, -jnp.inf, value)
 
@@ -105,14 +105,20 @@ def kl_divergence(
     return apart + remainder_divergence(other_shape, shape)
 
 
-def _surprise(
+def _value(
     x: Float[Array, "*shape"],
     log_x: Float[Array, "*shape"],
     shape: Float[Array, "*shape"],
     rate: Float[Array, "*shape"],
+    log_shape_over_x: Float[Array, "*shape"],
 ) -> Float[Array, "*shape"]:
-    apart = deviance_of_log(shape, rate * x, jnp.log(rate) + log_x)
-    return apart + stirling_remainder(shape)
+    """As in `log_prob`; far below the mean as (a − 1) log(bx/a) + a − bx + log b, for a near 1."""
+    m, log_m = rate * x, jnp.log(rate) + log_x
+    value = log_shape_over_x - deviance_of_log(shape, m, log_m)
+    far = (shape > 0.5) & (log_m < jnp.log(shape) - 1)
+    log_ratio = jnp.where(far, log_m - jnp.log(shape), 0)
+    below = (shape - 1) * log_ratio + (shape - m) + jnp.log(rate)
+    return jnp.where(far, below, value) - stirling_remainder(shape)
 
 
 def _at_zero(

@@ -24,7 +24,7 @@ def grid(dtype):
     near = np.array([-6.0, -1.0, 0.0, 1e-3, 0.3, 2.0, 30.0])
     ratio = np.concatenate(
         [np.maximum(1 + near / np.sqrt(SHAPES)[:, None], 1e-9)]
-        + [np.full((len(SHAPES), 1), v) for v in (1e-6, 0.5, 1.5, 100.0)],
+        + [np.full((len(SHAPES), 1), v) for v in (1e-20, 1e-6, 0.5, 1.5, 100.0)],
         axis=1,
     )
     a = np.broadcast_to(SHAPES[:, None], ratio.shape).ravel()
