@@ -35,6 +35,7 @@ from jaxml.probability import (
     renyi,
     truncation,
     variational,
+    von_mises,
 )
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "renyi",
     "truncation",
     "variational",
+    "von_mises",
 ]

@@ -131,7 +131,7 @@ def _at_zero(
 def _draw(shape: Float[Array, "*shape"], key: Key) -> tuple[Array, Array]:
     """G and E/a, such that G e^(−E/a) is the draw: for a < 1 a draw of shape a + 1 times U^(1/a).
 
-    Reference: Marsaglia and Tsang 2000, A simple method for generating gamma variables, section 6.
+    Reference: Marsaglia and Tsang 2000, A simple method for generating gamma variables.
     """
     gamma_key, power_key = jax.random.split(key)
     small = shape < 1
@@ -147,7 +147,7 @@ def _with_slope(x: Float[Array, "*shape"], shape: Float[Array, "*shape"]) -> Arr
 
     From a = 10⁴ on it is that of a(1 − 1/9a + z/3√a)³, because XLA's loses its digits.
 
-    Reference: Figurnov et al. 2018, arXiv:1805.08498; Wilson and Hilferty 1931.
+    Reference: Figurnov et al. 2018, arXiv:1805.08498, section 3; Wilson and Hilferty 1931.
     """
     del shape
     return x
