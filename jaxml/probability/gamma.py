@@ -158,6 +158,7 @@ def _with_slope_jvp(primals, tangents):
     (x, shape), (dx, da) = primals, tangents
     large = shape > 1e4
     few, root = jnp.where(large, 1, shape), jnp.cbrt(jnp.where(large, x / shape, 1))
-    exact = jax.lax.random_gamma_grad(few, jnp.where(large, 1, x))
+    at = jnp.where(large, 1, x)
+    exact = jax.lax.random_gamma_grad(few, at)  # pyright: ignore[reportCallIssue]
     close = root * root * (1.5 - 0.5 * root + 1 / (6 * jnp.where(large, shape, 1)))
     return x, dx + jnp.where(large, close, exact) * da

@@ -9,9 +9,8 @@ import numpy as np
 from jax.scipy.special import i0e, i1e
 from jaxtyping import Array, Float
 
+from jaxml.probability.normal import LOG_2PI
 from jaxml.types import Key
-
-LOG_2PI = math.log(2 * math.pi)
 
 
 def log_prob(
