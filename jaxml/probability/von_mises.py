@@ -117,6 +117,7 @@ def _draw(concentration: Float[Array, "*shape"], key: Key) -> Float[Array, "*sha
 
     Reference: Best and Fisher 1979, Efficient simulation of the von Mises distribution.
     """
+    concentration = jnp.where(concentration < 0, jnp.nan, concentration)
     q = 1 / (2 * concentration + jnp.hypot(jnp.ones_like(concentration), 2 * concentration))
 
     def propose(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:

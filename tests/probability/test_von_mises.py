@@ -136,10 +136,11 @@ def test_what_is_no_number_stays_none():
     found = log_prob(x, m, k)
     np.testing.assert_allclose(found[0], -np.log(2 * np.pi), rtol=1e-6)
     assert np.isnan(found[1:]).all()
-    m, k = jnp.array([0.0, jnp.nan, 0.0, 0.3, 0.3]), jnp.array([1.0, 2.0, jnp.nan, jnp.inf, 1e38])
+    m = jnp.array([0.0, jnp.nan, 0.0, 0.3, 0.3, 0.0])
+    k = jnp.array([1.0, 2.0, jnp.nan, jnp.inf, 1e38, -1.0])
     draws = sample(m, k, jax.random.key(0))
-    np.testing.assert_array_equal(np.isnan(draws), [False, True, True, False, False])
-    np.testing.assert_allclose(draws[3:], 0.3, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(draws), [False, True, True, False, False, True])
+    np.testing.assert_allclose(draws[3:5], 0.3, rtol=1e-6)
 
 
 @pytest.mark.parametrize("k", [0.0, 1e-6, 0.5, 4.0, 60.0, 1e6])
